@@ -1,0 +1,54 @@
+// Time as a port. The host's clock is the system's; the simulation's advances only when nothing else can run.
+
+/** A pending call; `cancel` is idempotent. */
+export interface Timer {
+  cancel(): void
+}
+export interface Clock {
+  /** Wall time, milliseconds since 1970. */
+  now(): number
+  /** Milliseconds from an arbitrary start; never goes back. */
+  monotonic(): number
+  /** Calls `run` once after at least `delayMs`. Does not keep the process alive by itself. */
+  after(delayMs: number, run: () => void): Timer
+}
+
+/** Resolves after `delayMs`; resolves at once (without throwing) when `signal` aborts: look at the signal after it. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal?.aborted) return done()
+    const finish = () => {
+      timer.cancel()
+      signal?.removeEventListener('abort', finish)
+      done()
+    }
+    const timer = clock.after(delayMs, finish)
+    signal?.addEventListener('abort', finish)
+  })
+}
+
+/** Calls `run` every `periodMs`, the first time after one period. A run is never overlapped by the next. */
+export function every(clock: Clock, periodMs: number, run: () => void | Promise<void>): Timer {
+  let cancelled = false
+  let timer: Timer
+  const arm = () => {
+    timer = clock.after(periodMs, () => {
+      if (cancelled) return
+      void Promise.resolve(run()).finally(() => {
+        if (!cancelled) arm()
+      })
+    })
+  }
+  arm()
+  return {
+    cancel() {
+      cancelled = true
+      timer.cancel()
+    },
+  }
+}
+
+/** RFC 3339 with whole seconds, as metav1.Time is written. */
+export const rfc3339 = (ms: number): string => `${new Date(Math.floor(ms / 1000) * 1000).toISOString().slice(0, 19)}Z`
+/** RFC 3339 with microseconds, as metav1.MicroTime is written. */
+export const rfc3339Micro = (ms: number): string => `${new Date(ms).toISOString().slice(0, 23)}000Z`
