@@ -43,7 +43,8 @@ export interface ContainerRuntime {
 }
 
 export interface RuntimeCondition {
-  readonly type: 'RuntimeReady' | 'NetworkReady' | string
+  /** RuntimeReady, NetworkReady or the runtime's own. */
+  readonly type: string
   readonly status: boolean
   readonly reason: string
   readonly message: string
