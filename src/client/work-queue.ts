@@ -1,0 +1,115 @@
+// A queue of keys with one worker function. A key is queued at most once, never runs twice at a time, and what is added
+// while it runs makes it run once more. A failed run comes back after an exponential delay (5 ms doubling to 1000 s).
+import type { Clock, Timer } from '../ports/clock.ts'
+
+export interface WorkQueueOptions<K> {
+  readonly clock: Clock
+  /** Runs at most this many keys at once. Default 5. */
+  readonly parallel?: number
+  readonly baseDelayMs?: number
+  readonly maxDelayMs?: number
+  /** Works one key. A number answered means: again after that many milliseconds. A throw means: again after back-off. */
+  readonly run: (key: K) => Promise<number | void>
+  /** Told of every failed run; `failures` counts the runs that failed one after another, 1 for the first. */
+  readonly onError: (key: K, error: unknown, failures: number) => void
+}
+
+export interface WorkQueue<K> {
+  /** Runs the key as soon as a worker is free. */
+  add(key: K): void
+  /** Adds the key after a delay; of several delays for one key the earliest counts. */
+  addAfter(key: K, delayMs: number): void
+  /** Keys that wait for a worker. */
+  readonly length: number
+  /** No key waits, runs, or is due later. */
+  readonly idle: boolean
+  /** Takes no more keys; resolves when the running ones are done. */
+  stop(): Promise<void>
+}
+
+export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
+  const { clock, run, onError, parallel = 5, baseDelayMs = 5, maxDelayMs = 1_000_000 } = options
+  const waiting = new Set<K>()
+  const running = new Set<K>()
+  /** Added while running: to run again afterwards. */
+  const dirty = new Set<K>()
+  const delayed = new Map<K, { readonly dueMs: number; readonly timer: Timer }>()
+  const failures = new Map<K, number>()
+  let stopped = false
+  let onDrained: (() => void) | undefined
+  let scheduled = false
+
+  /** Starts work in a microtask, so that a burst of events in one turn makes one run. */
+  function schedule(): void {
+    if (scheduled) return
+    scheduled = true
+    queueMicrotask(() => {
+      scheduled = false
+      while (!stopped && running.size < parallel) {
+        const next = waiting.values().next()
+        if (next.done) return
+        waiting.delete(next.value)
+        running.add(next.value)
+        void work(next.value)
+      }
+    })
+  }
+  async function work(key: K): Promise<void> {
+    try {
+      const again = await run(key)
+      failures.delete(key)
+      if (typeof again === 'number') addAfter(key, again)
+    } catch (error) {
+      const count = (failures.get(key) ?? 0) + 1
+      failures.set(key, count)
+      onError(key, error, count)
+      addAfter(key, Math.min(maxDelayMs, baseDelayMs * 2 ** (count - 1)))
+    } finally {
+      running.delete(key)
+      if (dirty.delete(key) && !stopped) waiting.add(key)
+      if (stopped && running.size === 0) onDrained?.()
+      schedule()
+    }
+  }
+  function add(key: K): void {
+    if (stopped) return
+    if (running.has(key)) dirty.add(key)
+    else {
+      waiting.add(key)
+      schedule()
+    }
+  }
+  function addAfter(key: K, delayMs: number): void {
+    if (stopped) return
+    if (delayMs <= 0) return add(key)
+    const dueMs = clock.monotonic() + delayMs
+    const pending = delayed.get(key)
+    if (pending !== undefined) {
+      if (pending.dueMs <= dueMs) return
+      pending.timer.cancel()
+    }
+    const timer = clock.after(delayMs, () => {
+      delayed.delete(key)
+      add(key)
+    })
+    delayed.set(key, { dueMs, timer })
+  }
+  return {
+    add,
+    addAfter,
+    get length() {
+      return waiting.size
+    },
+    get idle() {
+      return waiting.size === 0 && running.size === 0 && delayed.size === 0
+    },
+    stop() {
+      stopped = true
+      waiting.clear()
+      dirty.clear()
+      for (const { timer } of delayed.values()) timer.cancel()
+      delayed.clear()
+      return running.size === 0 ? Promise.resolve() : new Promise<void>((done) => (onDrained = done))
+    },
+  }
+}
