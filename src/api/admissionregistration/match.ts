@@ -1,0 +1,123 @@
+// admissionregistration.k8s.io: what webhooks and policies share, namely which requests they want to see.
+import { type FieldError, duplicateField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
+import { labelSelector } from '../machinery/meta.ts'
+import { array, type Draft, type Infer, object, optional, required, string } from '../machinery/schema.ts'
+import { isQualifiedName, validateLabelSelector } from '../machinery/validation.ts'
+
+export const ADMISSION = 'io.k8s.api.admissionregistration.v1.'
+const words = () => array(string(), { listType: 'atomic' })
+const byName = { listType: 'map', listMapKeys: ['name'], patchStrategy: 'merge', patchMergeKey: 'name' } as const
+
+/** Definitions exist once per API version under different names, so each is a function of the prefix. */
+export const ruleWithOperationsFor = (prefix: string) =>
+  object(`${prefix}RuleWithOperations`, {
+    operations: optional(1, words()),
+    apiGroups: optional(2, words()),
+    apiVersions: optional(2, words()),
+    resources: optional(2, words()),
+    scope: optional(2, string()),
+  })
+export const ruleWithOperations = ruleWithOperationsFor(ADMISSION)
+export interface RuleWithOperations extends Infer<typeof ruleWithOperations> {}
+export const namedRuleFor = (prefix: string) =>
+  object(
+    `${prefix}NamedRuleWithOperations`,
+    {
+      resourceNames: optional(1, words()),
+      operations: optional(2, words()),
+      apiGroups: optional(2, words()),
+      apiVersions: optional(2, words()),
+      resources: optional(2, words()),
+      scope: optional(2, string()),
+    },
+    { mapType: 'atomic' },
+  )
+export const matchResourcesFor = (prefix: string) => {
+  const namedRule = namedRuleFor(prefix)
+  return object(
+    `${prefix}MatchResources`,
+    {
+      namespaceSelector: optional(1, labelSelector),
+      objectSelector: optional(2, labelSelector),
+      resourceRules: optional(3, array(namedRule, { listType: 'atomic' })),
+      excludeResourceRules: optional(4, array(namedRule, { listType: 'atomic' })),
+      matchPolicy: optional(7, string()),
+    },
+    { mapType: 'atomic' },
+  )
+}
+export const matchResources = matchResourcesFor(ADMISSION)
+export interface MatchResources extends Infer<typeof matchResources> {}
+export const matchConditionFor = (prefix: string) =>
+  object(`${prefix}MatchCondition`, { name: required(1, string()), expression: required(2, string()) })
+export const matchCondition = matchConditionFor(ADMISSION)
+export interface MatchCondition extends Infer<typeof matchCondition> {}
+export const matchConditionList = () => array(matchCondition, byName)
+export const paramKindFor = (prefix: string) =>
+  object(`${prefix}ParamKind`, { apiVersion: optional(1, string()), kind: optional(2, string()) }, { mapType: 'atomic' })
+export const paramRefFor = (prefix: string) =>
+  object(
+    `${prefix}ParamRef`,
+    {
+      name: optional(1, string()),
+      namespace: optional(2, string()),
+      selector: optional(3, labelSelector),
+      parameterNotFoundAction: optional(4, string()),
+    },
+    { mapType: 'atomic' },
+  )
+export const variableFor = (prefix: string) =>
+  object(`${prefix}Variable`, { name: required(1, string()), expression: required(2, string()) }, { mapType: 'atomic' })
+
+export function defaultMatchResources(match: Draft<MatchResources>): void {
+  match.matchPolicy ??= 'Equivalent'
+  match.namespaceSelector ??= {}
+  match.objectSelector ??= {}
+  for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= '*'
+}
+
+const operations = ['*', 'CONNECT', 'CREATE', 'DELETE', 'UPDATE']
+export function validateRule(rule: RuleWithOperations, at: string): FieldError[] {
+  const errors: FieldError[] = []
+  const star = (name: 'operations' | 'apiGroups' | 'apiVersions' | 'resources', text: string) => {
+    const values = rule[name] ?? []
+    if (values.length === 0) errors.push(requiredField(`${at}.${name}`))
+    else if (values.length > 1 && values.includes('*')) errors.push(invalidField(`${at}.${name}`, values, text))
+  }
+  star('operations', "if '*' is present, must not specify other operations")
+  rule.operations?.forEach((o, i) => {
+    if (!operations.includes(o)) errors.push(notSupportedField(`${at}.operations[${i}]`, o, operations))
+  })
+  star('apiGroups', "if '*' is present, must not specify other API groups")
+  star('apiVersions', "if '*' is present, must not specify other API versions")
+  rule.apiVersions?.forEach((v, i) => {
+    if (v === '') errors.push(requiredField(`${at}.apiVersions[${i}]`))
+  })
+  if ((rule.resources ?? []).length === 0) errors.push(requiredField(`${at}.resources`))
+  const scopes = ['*', 'Cluster', 'Namespaced']
+  if (rule.scope !== undefined && !scopes.includes(rule.scope)) errors.push(notSupportedField(`${at}.scope`, rule.scope, scopes))
+  return errors
+}
+
+export function validateMatchConditions(conditions: readonly MatchCondition[], at: string): FieldError[] {
+  const errors: FieldError[] = []
+  if (conditions.length > 64) errors.push({ type: 'FieldValueTooMany', field: at, message: `Too many: ${conditions.length}: must have at most 64 items` })
+  conditions.forEach((c, i) => {
+    if (c.name === '') errors.push(requiredField(`${at}[${i}].name`))
+    else for (const m of isQualifiedName(c.name)) errors.push(invalidField(`${at}[${i}].name`, c.name, m))
+    if (c.expression.trim() === '') errors.push(requiredField(`${at}[${i}].expression`))
+    if (conditions.findIndex((o) => o.name === c.name) < i) errors.push(duplicateField(`${at}[${i}].name`, c.name))
+  })
+  return errors
+}
+
+export function validateMatchResources(match: MatchResources, at: string): FieldError[] {
+  const errors: FieldError[] = []
+  if (match.namespaceSelector !== undefined) errors.push(...validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`))
+  if (match.objectSelector !== undefined) errors.push(...validateLabelSelector(match.objectSelector, `${at}.objectSelector`))
+  if (match.matchPolicy !== undefined && !['Equivalent', 'Exact'].includes(match.matchPolicy))
+    errors.push(notSupportedField(`${at}.matchPolicy`, match.matchPolicy, ['Equivalent', 'Exact']))
+  match.resourceRules?.forEach((r, i) => errors.push(...validateRule(r, `${at}.resourceRules[${i}]`)))
+  match.excludeResourceRules?.forEach((r, i) => errors.push(...validateRule(r, `${at}.excludeResourceRules[${i}]`)))
+  return errors
+}
