@@ -12,10 +12,10 @@ const byName = { listType: 'map', listMapKeys: ['name'], patchStrategy: 'merge',
 export const ruleWithOperationsFor = (prefix: string) =>
   object(`${prefix}RuleWithOperations`, {
     operations: optional(1, words()),
-    apiGroups: optional(2, words()),
-    apiVersions: optional(2, words()),
-    resources: optional(2, words()),
-    scope: optional(2, string()),
+    apiGroups: optional(1, words(), { within: [2] }),
+    apiVersions: optional(2, words(), { within: [2] }),
+    resources: optional(3, words(), { within: [2] }),
+    scope: optional(4, string(), { within: [2] }),
   })
 export const ruleWithOperations = ruleWithOperationsFor(ADMISSION)
 export interface RuleWithOperations extends Infer<typeof ruleWithOperations> {}
@@ -24,11 +24,11 @@ export const namedRuleFor = (prefix: string) =>
     `${prefix}NamedRuleWithOperations`,
     {
       resourceNames: optional(1, words()),
-      operations: optional(2, words()),
-      apiGroups: optional(2, words()),
-      apiVersions: optional(2, words()),
-      resources: optional(2, words()),
-      scope: optional(2, string()),
+      operations: optional(1, words(), { within: [2] }),
+      apiGroups: optional(1, words(), { within: [2, 2] }),
+      apiVersions: optional(2, words(), { within: [2, 2] }),
+      resources: optional(3, words(), { within: [2, 2] }),
+      scope: optional(4, string(), { within: [2, 2] }),
     },
     { mapType: 'atomic' },
   )

@@ -38,7 +38,7 @@ const httpIngressRuleValue = object(`${NET}HTTPIngressRuleValue`, {
 })
 export const ingressRule = object(`${NET}IngressRule`, {
   host: optional(1, string()),
-  http: optional(2, httpIngressRuleValue),
+  http: optional(1, httpIngressRuleValue, { within: [2] }),
 })
 export interface IngressRule extends Infer<typeof ingressRule> {}
 export const ingressTls = object(`${NET}IngressTLS`, {
