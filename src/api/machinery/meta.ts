@@ -48,13 +48,13 @@ export const managedFieldsEntry = object(`${META}ManagedFieldsEntry`, {
 export interface ManagedFieldsEntry extends Infer<typeof managedFieldsEntry> {}
 
 export const objectMeta = object(`${META}ObjectMeta`, {
-  name: optional(1, string()),
-  generateName: optional(2, string()),
-  namespace: optional(3, string()),
-  selfLink: optional(4, string()),
-  uid: optional(5, string()),
-  resourceVersion: optional(6, string()),
-  generation: optional(7, int64()),
+  name: optional(1, string(), { omitZero: true }),
+  generateName: optional(2, string(), { omitZero: true }),
+  namespace: optional(3, string(), { omitZero: true }),
+  selfLink: optional(4, string(), { omitZero: true }),
+  uid: optional(5, string(), { omitZero: true }),
+  resourceVersion: optional(6, string(), { omitZero: true }),
+  generation: optional(7, int64(), { omitZero: true }),
   creationTimestamp: optional(8, time()),
   deletionTimestamp: optional(9, time()),
   deletionGracePeriodSeconds: optional(10, int64()),
@@ -83,9 +83,9 @@ export interface ObjectMeta extends PartialObjectMeta {
 }
 
 export const listMeta = object(`${META}ListMeta`, {
-  selfLink: optional(1, string()),
-  resourceVersion: optional(2, string()),
-  continue: optional(3, string()),
+  selfLink: optional(1, string(), { omitZero: true }),
+  resourceVersion: optional(2, string(), { omitZero: true }),
+  continue: optional(3, string(), { omitZero: true }),
   remainingItemCount: optional(4, int64()),
 })
 export interface ListMeta extends Infer<typeof listMeta> {}

@@ -111,6 +111,8 @@ export interface ObjectSchema<T = unknown> extends Typed<T> {
   readonly name: string
   readonly fields: Readonly<Record<string, Field>>
   readonly mapType?: 'atomic' | 'granular'
+  /** CRDs: JSON as it is. Wrong types are reported by validation, absent required fields are not filled with zeros. */
+  readonly structural?: boolean
   /** CRDs: keep what the schema does not name (x-kubernetes-preserve-unknown-fields). */
   readonly preserveUnknown?: boolean
   readonly embeddedResource?: boolean
@@ -147,6 +149,17 @@ export interface FieldOptions {
   readonly immutable?: boolean
   /** Strategic-merge strategy of a struct or map field (x-kubernetes-patch-strategy: retainKeys). */
   readonly patchStrategy?: 'retainKeys'
+  /** The zero value ('', 0, false) counts as absent: dropped on decoding, so that a default applies to it (a Go scalar
+   * by value with omitempty, such as a probe's periodSeconds). An empty string where a default exists always does. */
+  readonly omitZero?: boolean
+  /** The empty string means something (a Go *string, such as storageClassName): kept by the protobuf decoder too. */
+  readonly pointer?: boolean
+  /** A required string or list that may nevertheless be empty (an HTTP header's value, an EndpointSlice's endpoints).
+   * Required numbers and booleans that are absent are 0 and false; under `status` nothing is checked for presence. */
+  readonly mayBeEmpty?: boolean
+  /** protobuf only: field numbers of the embedded messages around this field, outermost first. A Go struct embedded
+   * without a JSON name (a volume's source, a probe's handler) is flat in JSON and nested in protobuf. */
+  readonly within?: readonly number[]
   readonly description?: string
 }
 export interface Field<S extends Schema = Schema, P extends boolean = boolean> extends FieldOptions {
