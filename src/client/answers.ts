@@ -1,17 +1,10 @@
 // Turns what a Transport answered into frozen objects or an ApiError: bytes are parsed and frozen here, objects of the
 // direct carrier are already frozen and pass untouched.
 import { ApiError, type ErrorDetails, type Reason, statusCodes } from '../api/machinery/errors.ts'
+import { freeze } from '../api/machinery/freeze.ts'
 import type { Status } from '../api/machinery/meta.ts'
 import type { ResponseStream, TransportResponse } from '../ports/transport.ts'
 import type { WatchEvent } from './client.ts'
-
-/** Freezes a JSON-like tree; stops at what is frozen already. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  if (Array.isArray(value)) for (const item of value) deepFreeze(item)
-  else for (const key in value) deepFreeze(value[key])
-  return Object.freeze(value)
-}
 
 /** The first reason that has this HTTP code; for answers that are no Status (a proxy's 502, say). */
 function reasonOfCode(code: number): Reason {
@@ -69,7 +62,7 @@ function parse(text: string, response: TransportResponse): unknown {
 export async function bodyOf(response: TransportResponse): Promise<unknown> {
   const body = response.object !== undefined ? response.object : parse(await textOf(response), response)
   if (response.status >= 400) throw errorFromStatus(body, response.status)
-  return deepFreeze(body)
+  return freeze(body)
 }
 
 /** Lines of a byte stream; a half line at the end is dropped (the stream broke in the middle of an event). */
@@ -92,7 +85,7 @@ async function* rawEvents(stream: ResponseStream): AsyncGenerator<{ type: string
     for await (const event of stream.objects) yield event as { type: string; object: unknown }
     return
   }
-  for await (const line of lines(stream.chunks)) yield deepFreeze(JSON.parse(line)) as { type: string; object: unknown }
+  for await (const line of lines(stream.chunks)) yield freeze(JSON.parse(line)) as { type: string; object: unknown }
 }
 
 /** Events of a watch answer; an ERROR event is thrown as ApiError. */

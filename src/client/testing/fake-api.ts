@@ -1,8 +1,8 @@
 // A few verbs of the API in memory, for tests of the client alone: create, get, list, watch, update, merge patch, delete.
 // Everything that needs real semantics is tested against the real API server over the direct transport.
 import { ApiError, modified, notFound } from '../../api/machinery/errors.ts'
+import { freeze } from '../../api/machinery/freeze.ts'
 import type { Transport, TransportRequest, TransportResponse } from '../../ports/transport.ts'
-import { deepFreeze } from '../answers.ts'
 
 type Stored = {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion: string }
@@ -62,7 +62,7 @@ export function fakeApi(encode: 'objects' | 'bytes' = 'objects'): FakeApi {
   const store = (path: string, body: object, type: string): Stored => {
     revision++
     const old = body as Stored
-    const stored = deepFreeze({ ...body, metadata: { ...old.metadata, resourceVersion: String(revision) } }) as Stored
+    const stored = freeze({ ...body, metadata: { ...old.metadata, resourceVersion: String(revision) } }) as Stored
     objects.set(path, stored)
     record(collectionOf(path), type, stored)
     return stored
@@ -144,7 +144,7 @@ export function fakeApi(encode: 'objects' | 'bytes' = 'objects'): FakeApi {
         revision++
         objects.delete(path)
         const last = { ...current, metadata: { ...current.metadata, resourceVersion: String(revision) } }
-        record(collectionOf(path), 'DELETED', deepFreeze(last))
+        record(collectionOf(path), 'DELETED', freeze(last))
         return ok({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' })
       }
       case 'HEAD':
