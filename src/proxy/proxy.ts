@@ -1,0 +1,168 @@
+// The service proxy of one node: watches Services, EndpointSlices and NetworkPolicies, plans what changed and hands the
+// whole to the dataplane. A rule that did not change keeps its identity, so the dataplane compares references.
+import { namespaces } from '../api/core/namespace.ts'
+import { pods } from '../api/core/pod.ts'
+import { type Service, services } from '../api/core/service.ts'
+import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
+import { networkPolicies } from '../api/networking/network-policy.ts'
+import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
+import { keyOf } from '../client/informer.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { Dataplane, ServiceRule } from '../ports/dataplane.ts'
+import type { Log } from '../ports/log.ts'
+import { planPolicies } from './plan-policies.ts'
+import { planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
+
+export interface ProxyOptions {
+  readonly informers: InformerFactory
+  readonly dataplane: Dataplane
+  readonly clock: Clock
+  readonly log: Log
+  readonly node: ProxyNode
+  readonly podCidrs: readonly string[]
+  readonly serviceCidrs: readonly string[]
+}
+export interface Proxy {
+  /** Resolves when the kernel holds everything that the API said at the start. */
+  readonly synced: Promise<void>
+  stop(): void
+}
+
+const byService: IndexBy<EndpointSlice> = (slice) => {
+  const name = slice.metadata.labels?.[serviceNameLabel]
+  return name === undefined ? [] : [`${slice.metadata.namespace ?? ''}/${name}`]
+}
+/** A refused transaction is tried again after this long, or at the next change. */
+const retryMs = 1000
+
+/** Starts the proxy; nothing is applied before the first lists are in. */
+export function startProxy(options: ProxyOptions): Proxy {
+  const { informers, dataplane, clock, log, node } = options
+  const serviceInformer = informers.informer(services)
+  const sliceInformer = informers.informer(endpointSlices)
+  const policyInformer = informers.informer(networkPolicies)
+  const slicesOf = sliceInformer.index(byService)
+  const planned = new Map<string, readonly ServiceRule[]>()
+  const dirty = new Set<string>()
+  let stopped = false
+  let busy = false
+  let again = false
+  let retry: Timer | undefined
+  let firstDone: () => void = () => {}
+  const synced = new Promise<void>((done) => {
+    firstDone = done
+  })
+
+  // Pods and namespaces matter only while there is a policy: they are not watched for nothing.
+  let policyWorld: { readonly pods: Informer<never>; readonly namespaces: Informer<never> } | undefined
+  async function policies() {
+    const list = [...policyInformer.list()]
+    if (list.length === 0) return []
+    const podInformer = informers.informer(pods)
+    const namespaceInformer = informers.informer(namespaces)
+    if (policyWorld === undefined) {
+      policyWorld = { pods: podInformer as never, namespaces: namespaceInformer as never }
+      await Promise.all([podInformer.synced, namespaceInformer.synced])
+      podInformer.handle({
+        add: (_pod, initial) => initial || poke(),
+        update: (pod, old) => {
+          if (
+            pod.status.podIPs !== old.status.podIPs ||
+            pod.metadata.labels !== old.metadata.labels ||
+            pod.status.phase !== old.status.phase
+          )
+            poke()
+        },
+        delete: () => poke(),
+      })
+      namespaceInformer.handle({ add: (_n, initial) => initial || poke(), update: () => poke(), delete: () => poke() })
+    }
+    return planPolicies({
+      policies: list,
+      namespaces: [...namespaceInformer.list()],
+      pods: [...podInformer.list()],
+      nodeName: node.name,
+    })
+  }
+
+  function replan(key: string): void {
+    const service: Service | undefined = serviceInformer.byKey(key)
+    const rules = service === undefined ? [] : planService(service, slicesOf.get(key), node)
+    const old = planned.get(key) ?? []
+    if (rules.length === 0) planned.delete(key)
+    else {
+      const kept = rules.map((rule) => old.find((o) => JSON.stringify(o) === JSON.stringify(rule)) ?? rule)
+      planned.set(key, kept)
+    }
+  }
+
+  async function applyAll(): Promise<void> {
+    for (const key of dirty) replan(key)
+    dirty.clear()
+    await dataplane.apply({
+      podCidrs: options.podCidrs,
+      serviceCidrs: options.serviceCidrs,
+      nodePortAddresses: [],
+      services: [...planned.values()].flat(),
+      policies: await policies(),
+    })
+  }
+  function poke(): void {
+    if (stopped) return
+    if (busy) {
+      again = true
+      return
+    }
+    busy = true
+    retry?.cancel()
+    // One turn later: the events of one revision arrive together.
+    void Promise.resolve()
+      .then(applyAll)
+      .then(firstDone)
+      .catch((error: unknown) => {
+        log.error('packet rules were refused', { error: error instanceof Error ? error.message : String(error) })
+        retry = clock.after(retryMs, poke)
+      })
+      .finally(() => {
+        busy = false
+        if (again) {
+          again = false
+          poke()
+        }
+      })
+  }
+  const touch = (key: string) => {
+    dirty.add(key)
+    poke()
+  }
+  const removers: (() => void)[] = []
+  void Promise.all([serviceInformer.synced, sliceInformer.synced, policyInformer.synced]).then(() => {
+    if (stopped) return
+    removers.push(
+      serviceInformer.handle({
+        add: (s) => touch(keyOf(s)),
+        update: (s, old) => {
+          if (s.spec !== old.spec || s.status !== old.status) touch(keyOf(s))
+        },
+        delete: (s) => touch(keyOf(s)),
+      }),
+      sliceInformer.handle({
+        add: (s) => byService(s).forEach(touch),
+        update: (s, old) => {
+          for (const key of new Set([...byService(s), ...byService(old)])) touch(key)
+        },
+        delete: (s) => byService(s).forEach(touch),
+      }),
+      policyInformer.handle({ add: poke, update: poke, delete: poke }),
+    )
+    poke()
+  })
+  return {
+    synced,
+    stop() {
+      stopped = true
+      retry?.cancel()
+      for (const remove of removers) remove()
+    },
+  }
+}
