@@ -1,14 +1,14 @@
 // Go's time.Duration as text ("1h15m30s", "250ms"), which is how metav1.Duration travels. Milliseconds inside.
 
-const unitsMs: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
+const nanosPerUnit: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
 }
 
 /** Milliseconds, or undefined where Go would not parse the text. */
@@ -17,13 +17,13 @@ export function parseDuration(text: string): number | undefined {
   if (match === null) return undefined
   const [, sign, body = ''] = match
   if (body === '0') return 0
-  let ms = 0
+  let nanos = 0
   for (const [, number = '', unit = ''] of body.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
-    ms += Number(number) * (unitsMs[unit] ?? 0)
+    nanos += Number(number) * (nanosPerUnit[unit] ?? 0)
   }
   // int64 nanoseconds
-  if (ms > 9_223_372_036_854.775) return undefined
-  return sign === '-' ? -ms : ms
+  if (nanos > 9_223_372_036_854_775_000) return undefined
+  return (sign === '-' ? -nanos : nanos) / 1e6
 }
 
 /** As Go prints it: "1m30s", "250ms", "0s", "1h0m0s". */

@@ -2,7 +2,7 @@
 // how the server decides whether anything changed; with a schema it also knows maps, structs and quantities.
 import { solid } from './compile.ts'
 import { compareQuantities } from './quantity.ts'
-import type { Schema } from './schema.ts'
+import type { ObjectSchema, Schema } from './schema.ts'
 
 /** Deep equality of plain JSON data; a member that is undefined counts as absent. */
 export function equal(a: unknown, b: unknown): boolean {
@@ -30,26 +30,25 @@ export function semanticEqual(a: unknown, b: unknown): boolean {
 export function schemaEqual(schema: Schema, a: unknown, b: unknown): boolean {
   if (a === b) return true
   const it = solid(schema)
-  switch (it.type) {
-    case 'quantity':
-      return typeof a === 'string' && typeof b === 'string' && compareQuantities(a, b) === 0
-    case 'array':
-      return sameItems(listOf(a), listOf(b), (x, y) => schemaEqual(it.items, x, y))
-    case 'map':
-      return sameMembers(membersOf(a), membersOf(b), (x, y) => schemaEqual(it.values, x, y), true)
-    case 'object': {
-      if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b)
-      const [left, right] = [membersOf(a), membersOf(b)]
-      for (const [name, field] of Object.entries(it.fields)) {
-        const empty = field.presence === 'struct' ? {} : undefined
-        if (!schemaEqual(field.schema, left[name] ?? empty, right[name] ?? empty)) return false
-      }
-      if (!it.preserveUnknown) return true
-      return equal(unknownMembers(left, it.fields), unknownMembers(right, it.fields))
-    }
-    default:
-      return equal(a, b)
+  if (it.type === 'quantity') {
+    return typeof a === 'string' && typeof b === 'string' && compareQuantities(a, b) === 0
   }
+  if (it.type === 'array') return sameItems(listOf(a), listOf(b), (x, y) => schemaEqual(it.items, x, y))
+  if (it.type === 'map') {
+    return sameMembers(membersOf(a), membersOf(b), (x, y) => schemaEqual(it.values, x, y), true)
+  }
+  return it.type === 'object' ? sameStructs(it, a, b) : equal(a, b)
+}
+function sameStructs(schema: ObjectSchema, a: unknown, b: unknown): boolean {
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b)
+  const [left, right] = [membersOf(a), membersOf(b)]
+  for (const [name, field] of Object.entries(schema.fields)) {
+    const empty = field.presence === 'struct' ? {} : undefined
+    if (!schemaEqual(field.schema, left[name] ?? empty, right[name] ?? empty)) return false
+  }
+  return (
+    schema.preserveUnknown !== true || equal(unknownMembers(left, schema.fields), unknownMembers(right, schema.fields))
+  )
 }
 
 type Members = Readonly<Record<string, unknown>>

@@ -100,20 +100,15 @@ class Parser {
     const following = this.peek()
     if (following.kind === 'end' || following.kind === ',') return { key, operator: 'exists', values: [] }
     const operator = this.take()
-    switch (operator.kind) {
-      case 'in':
-      case 'notin':
-        return checked({ key, operator: operator.kind, values: this.list(bad) }, bad)
-      case '=':
-      case '==':
-      case '!=':
-        return checked({ key, operator: operator.kind, values: [this.exactValue(bad)] }, bad)
-      case '>':
-      case '<':
-        return checked({ key, operator: operator.kind === '>' ? 'gt' : 'lt', values: [this.exactValue(bad)] }, bad)
-      default:
-        return bad(`found '${operator.text}', expected: in, notin, =, ==, !=, gt, lt`)
+    const { kind, text } = operator
+    if (kind === 'in' || kind === 'notin') return checked({ key, operator: kind, values: this.list(bad) }, bad)
+    if (kind === '=' || kind === '==' || kind === '!=') {
+      return checked({ key, operator: kind, values: [this.exactValue(bad)] }, bad)
     }
+    if (kind === '>' || kind === '<') {
+      return checked({ key, operator: kind === '>' ? 'gt' : 'lt', values: [this.exactValue(bad)] }, bad)
+    }
+    return bad(`found '${text}', expected: in, notin, =, ==, !=, gt, lt`)
   }
 
   private exactValue(bad: (message: string) => never): string {
@@ -123,37 +118,24 @@ class Parser {
     return token.kind === 'identifier' ? token.text : bad(`found '${token.text}', expected: identifier`)
   }
 
+  /** The values in parentheses; "()" and a comma without a neighbour stand for the empty value. */
   private list(bad: (message: string) => never): string[] {
     const open = this.take(true)
     if (open.kind !== '(') bad(`found '${open.text}', expected: '('`)
     const values = new Set<string>()
-    for (;;) {
+    for (let expectsValue = true; ; ) {
       const token = this.take(true)
-      if (token.kind === ',') {
-        values.add('')
-        if (this.peek(true).kind === ')') {
-          this.position++
-          break
-        }
-        continue
-      }
-      if (token.kind === ')') {
-        if (values.size > 0) values.add('')
-        break
-      }
-      if (token.kind !== 'identifier') bad(`found '${token.text}', expected: ',', ')' or identifier`)
-      values.add(token.text)
-      const after = this.take(true)
-      if (after.kind === ')') break
-      if (after.kind !== ',') bad(`found '${after.text}', expected: ',' or ')'`)
-      const next = this.peek(true)
-      if (next.kind === ')') {
-        this.position++
-        values.add('')
-        break
-      }
+      if (token.kind === 'identifier' && expectsValue) {
+        values.add(token.text)
+        expectsValue = false
+      } else if (token.kind === ')') {
+        if (expectsValue) values.add('')
+        return [...values].sort()
+      } else if (token.kind === ',') {
+        if (expectsValue) values.add('')
+        expectsValue = true
+      } else bad(`found '${token.text}', expected: ',' or ')'`)
     }
-    return [...values].sort()
   }
 }
 

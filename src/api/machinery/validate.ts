@@ -1,0 +1,63 @@
+// All rules of a kind in one place: metadata, schema, the kind's own. Where the kind says something about a field, the
+// schema's plainer words about it are dropped.
+import { type ApiError, type FieldError, invalid } from './errors.ts'
+import type { Kind, ValidationContext } from './kind.ts'
+import type { KubeObject } from './meta.ts'
+import { validateMeta, validateMetaUpdate } from './validate-meta.ts'
+import { validateSchema } from './validate-schema.ts'
+
+/** What is wrong with an object that is to be created. */
+export function validateCreate<T extends KubeObject>(
+  kind: Kind<T>,
+  object: T,
+  context: ValidationContext,
+): FieldError[] {
+  return merged(validateMeta(kind, object.metadata), validateSchema(kind.schema, object), [
+    ...(kind.validate?.(object, context) ?? []),
+  ])
+}
+
+/** What is wrong with an update of the main resource. */
+export function validateUpdate<T extends KubeObject>(
+  kind: Kind<T>,
+  object: T,
+  old: T,
+  context: ValidationContext,
+): FieldError[] {
+  return merged(
+    [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
+    validateSchema(kind.schema, object, old),
+    [...(kind.validateUpdate?.(object, old, context) ?? []), ...(kind.validate?.(object, context) ?? [])],
+  )
+}
+
+/** What is wrong with an update through a subresource such as /status. */
+export function validateStatusUpdate<T extends KubeObject>(
+  kind: Kind<T>,
+  object: T,
+  old: T,
+  context: ValidationContext,
+): FieldError[] {
+  return merged(
+    [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
+    kind.schema.structural === true ? validateSchema(kind.schema, object, old) : [],
+    [...(kind.validateStatusUpdate?.(object, old, context) ?? [])],
+  )
+}
+
+/** The 422 answer, or undefined where nothing is wrong. */
+export function invalidObject(kind: Kind<never>, name: string, errors: readonly FieldError[]): ApiError | undefined {
+  return errors.length === 0 ? undefined : invalid(kind.group, kind.kind, name, errors)
+}
+
+function merged(meta: readonly FieldError[], schema: readonly FieldError[], own: readonly FieldError[]): FieldError[] {
+  const spoken = new Set(own.map((error) => `${error.type} ${error.field}`))
+  const all = [...meta, ...schema.filter((error) => !spoken.has(`${error.type} ${error.field}`)), ...own]
+  const seen = new Set<string>()
+  return all.filter((error) => {
+    const line = `${error.field}: ${error.message}`
+    if (seen.has(line)) return false
+    seen.add(line)
+    return true
+  })
+}
