@@ -33,6 +33,7 @@ const rule = (over: Partial<ServiceRule>): ServiceRule => ({
 const state = (over: Partial<DataplaneState>): DataplaneState => ({
   podCidrs: ['10.66.0.0/16'],
   serviceCidrs: ['10.77.0.0/24'],
+  ownAddresses: [],
   nodePortAddresses: [],
   services: [],
   policies: [],

@@ -169,6 +169,8 @@ table inet ${table} {
   set pods6 { type ipv6_addr; flags interval; auto-merge; }
   set clusters4 { type ipv4_addr; flags interval; auto-merge; }
   set clusters6 { type ipv6_addr; flags interval; auto-merge; }
+  set own4 { type ipv4_addr; flags interval; auto-merge; }
+  set own6 { type ipv6_addr; flags interval; auto-merge; }
   set hairpin4 { type ipv4_addr . ipv4_addr; }
   set hairpin6 { type ipv6_addr . ipv6_addr; }
   set portaddresses4 { type ipv4_addr; flags interval; auto-merge; }
@@ -206,6 +208,8 @@ table inet ${table} {
     meta mark & ${MASQUERADE} == ${MASQUERADE} meta mark set meta mark & 0xffffbfff masquerade fully-random
   }
   chain unserved {
+    ip daddr @own4 return
+    ip6 daddr @own6 return
     ip daddr . meta l4proto . th dport vmap @refused4
     ip6 daddr . meta l4proto . th dport vmap @refused6
     ct status dnat return
@@ -457,6 +461,7 @@ function plainSets(state: DataplaneState): Map<string, readonly string[]> {
   }
   split('pods', state.podCidrs)
   split('clusters', state.serviceCidrs)
+  split('own', state.ownAddresses)
   split('portaddresses', state.nodePortAddresses)
   const local = new Set<string>()
   for (const rule of state.services)

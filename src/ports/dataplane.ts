@@ -54,6 +54,8 @@ export interface DataplaneState {
   readonly podCidrs: readonly string[]
   /** CIDRs of cluster IPs: an address in them without a rule is rejected here and does not leave by the default route. */
   readonly serviceCidrs: readonly string[]
+  /** Addresses inside serviceCidrs that this node answers itself (the cluster's DNS). */
+  readonly ownAddresses: readonly string[]
   /** Addresses that take node ports; empty for all of the node's. */
   readonly nodePortAddresses: readonly string[]
   readonly services: readonly ServiceRule[]

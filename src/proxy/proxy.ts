@@ -21,6 +21,8 @@ export interface ProxyOptions {
   readonly node: ProxyNode
   readonly podCidrs: readonly string[]
   readonly serviceCidrs: readonly string[]
+  /** Cluster addresses that this node answers itself. */
+  readonly ownAddresses: readonly string[]
 }
 export interface Proxy {
   /** Resolves when the kernel holds everything that the API said at the start. */
@@ -102,6 +104,7 @@ export function startProxy(options: ProxyOptions): Proxy {
     await dataplane.apply({
       podCidrs: options.podCidrs,
       serviceCidrs: options.serviceCidrs,
+      ownAddresses: options.ownAddresses,
       nodePortAddresses: [],
       services: [...planned.values()].flat(),
       policies: await policies(),
