@@ -1,0 +1,84 @@
+// What a controller is: a name and a start. Everything it may touch comes in through the context.
+import type { Client } from '../../client/client.ts'
+import { createEventRecorder, type EventRecorder } from '../../client/event-recorder.ts'
+import type { InformerFactory } from '../../client/informer.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Log } from '../../ports/log.ts'
+import type { Random } from '../../ports/random.ts'
+
+/** Figures that a cluster may set; the defaults are upstream's. */
+export interface ControllerSettings {
+  /** PEM of the certificate authority that serves the API; published as kube-root-ca.crt in every namespace. */
+  readonly rootCaPem?: string
+  /** A node whose Lease and status are older than this is not healthy. Default 50 s. */
+  readonly nodeMonitorGraceMs?: number
+  /** How often node health is looked at. Default 5 s. */
+  readonly nodeMonitorPeriodMs?: number
+  /** Nodes lose their pods at this rate per second while a zone is healthy. Default 0.1. */
+  readonly nodeEvictionRate?: number
+  /** The rate in a zone that is partly down and large. Default 0.01. */
+  readonly secondaryNodeEvictionRate?: number
+  /** Terminated pods that are kept before the oldest are removed. Default 12500. */
+  readonly terminatedPodThreshold?: number
+  /** Pod address ranges, one per IP family; nodes get slices of them. Default: none are handed out. */
+  readonly clusterCidrs?: readonly string[]
+  /** Prefix length of a node's slice. Default 24 (IPv4), 64 (IPv6). */
+  readonly nodeMaskSizes?: readonly number[]
+  /** Signs certificate requests of the kubernetes.io signers; absent: requests stay approved but unsigned. */
+  readonly signer?: CertificateSigner
+}
+/** Issues certificates for PEM requests. */
+export interface CertificateSigner {
+  sign(request: {
+    /** PEM, CERTIFICATE REQUEST. */
+    readonly csrPem: string
+    readonly usages: readonly string[]
+    readonly notBeforeMs: number
+    readonly notAfterMs: number
+  }): Promise<string>
+  /** What the request says of itself. */
+  inspect(csrPem: string): Promise<{
+    readonly commonName: string
+    readonly organizations: readonly string[]
+    readonly dnsNames: readonly string[]
+    readonly ipAddresses: readonly string[]
+    readonly emailAddresses: readonly string[]
+    readonly uris: readonly string[]
+  }>
+  /** Longest life of an issued certificate, milliseconds. */
+  readonly maxDurationMs: number
+}
+
+export interface ControllerContext {
+  readonly client: Client
+  readonly informers: InformerFactory
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly settings?: ControllerSettings
+}
+export interface RunningController {
+  /** Resolves when nothing of it runs any more. */
+  stop(): Promise<void>
+}
+export interface Controller {
+  /** As upstream calls it: deployment-controller, namespace-controller ... */
+  readonly name: string
+  start(context: ControllerContext): RunningController
+}
+
+/** Starts the listed controllers; stop ends all of them. */
+export function startControllers(controllers: readonly Controller[], context: ControllerContext): RunningController {
+  const running = controllers.map((controller) =>
+    controller.start({ ...context, log: context.log.child({ controller: controller.name }) }),
+  )
+  return {
+    async stop() {
+      await Promise.all(running.map((controller) => controller.stop()))
+    },
+  }
+}
+
+/** A recorder whose events name `component` as their source. */
+export const recorderFor = (context: ControllerContext, component: string): EventRecorder =>
+  createEventRecorder({ client: context.client, clock: context.clock, log: context.log, component })
