@@ -1,21 +1,20 @@
-// The house rules: imports run one way. ports <- api <- store <- client <- apiserver <- controllers, scheduler, kubelet,
+// The house rules: imports run one way (cycles are oxlint's import/no-cycle). ports <- api <- store <- client <- apiserver <- controllers, scheduler, kubelet,
 // proxy, dns, metrics <- cluster.ts <- host, sim <- cli. Siblings meet only through the API.
-const layer = (name, from, to, comment) => ({ name, comment, severity: 'error', from: { path: from }, to: { path: to } })
+const layer = (name, from, to, comment) => ({ name, comment, severity: 'error', from: { path: `${from}/` }, to: { path: to } })
 const siblings = ['controllers', 'scheduler', 'kubelet', 'proxy', 'dns', 'cli']
 module.exports = {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
-    layer('ports-are-interfaces', '^src/ports', '^src/(?!ports)', 'ports import nothing of ours'),
-    layer('api-is-pure', '^src/api', '^src/(?!api|ports)', 'api knows ports only'),
-    layer('store-knows-bytes', '^src/store', '^src/(?!store|ports)', 'the store never sees an API object'),
-    layer('client-below-server', '^src/client', '^src/(?!client|api|ports)', 'clients know the api and ports'),
-    layer('apiserver-alone', '^src/apiserver', '^src/(?!apiserver|store|client|api|ports)', 'the API server knows no component'),
+    layer('ports-are-interfaces', '^src/ports', '^src/(?!ports/)', 'ports import nothing of ours'),
+    layer('api-is-pure', '^src/api', '^src/(?!(api|ports)/)', 'api knows ports only'),
+    layer('store-knows-bytes', '^src/store', '^src/(?!(store|ports)/)', 'the store never sees an API object'),
+    layer('client-below-server', '^src/client', '^src/(?!(client|api|ports)/)', 'clients know the api and ports'),
+    layer('apiserver-alone', '^src/apiserver', '^src/(?!(apiserver|store|client|api|ports)/)', 'the API server knows no component'),
     ...siblings.map((s) =>
       layer(`${s}-stays-apart`, `^src/${s}`, `^src/(${siblings.filter((o) => o !== s).join('|')})/`, 'components meet only through the API')),
     ...siblings.filter((s) => s !== 'cli').map((s) =>
       layer(`${s}-through-the-api`, `^src/${s}`, '^src/(apiserver|store|host|sim)/', 'components meet only through the API and ports')),
-    layer('metrics-low', '^src/metrics', '^src/(?!metrics|client|api|ports)', 'metrics know no component'),
-    layer('sim-is-virtual', '^src/sim', '^src/(host|cli)', 'the simulation does not touch the host'),
+    layer('metrics-low', '^src/metrics', '^src/(?!(metrics|client|api|ports)/)', 'metrics know no component'),
+    layer('sim-is-virtual', '^src/sim', '^src/(host|cli)/', 'the simulation does not touch the host'),
     {
       name: 'node-only-at-the-edge',
       comment: 'only host, cli and the LMDB and etcd engines may import node:*, so that the rest runs anywhere',

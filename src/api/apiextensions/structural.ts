@@ -108,6 +108,7 @@ export function toSchema(props: JsonSchemaProps): Schema {
         props,
       )
     }
+    case undefined:
     default:
       return withConstraints({ type: 'any', ...(embedded ? { embeddedResource: true } : {}) }, props)
   }
