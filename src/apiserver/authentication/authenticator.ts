@@ -1,0 +1,79 @@
+// Authentication: each method is asked in order; the first that knows the caller decides. A credential that is given but
+// wrong is refused (401), no credential at all is system:anonymous.
+import { unauthorized } from '../../api/machinery/errors.ts'
+import type { ApiRequest, UserInfo } from '../request.ts'
+
+export interface Authenticator {
+  readonly name: string
+  /** The user; undefined when the request carries no such credential; 'refused' when it does and it is not valid. */
+  authenticate(request: ApiRequest): Answer | Promise<Answer>
+}
+export type Answer = UserInfo | 'refused' | undefined
+
+export const anonymous: UserInfo = Object.freeze({
+  name: 'system:anonymous',
+  groups: Object.freeze(['system:unauthenticated']),
+})
+const authenticatedGroup = 'system:authenticated'
+
+/** A user with the group that everybody known belongs to. */
+export function known(user: UserInfo): UserInfo {
+  return user.groups.includes(authenticatedGroup) ? user : { ...user, groups: [...user.groups, authenticatedGroup] }
+}
+
+/** Who sends this request. Throws Unauthorized. */
+export async function authenticate(request: ApiRequest, methods: readonly Authenticator[]): Promise<UserInfo> {
+  if (request.user !== undefined) return request.user
+  let refused = false
+  for (const method of methods) {
+    const pending = method.authenticate(request)
+    const answer = pending instanceof Promise ? await pending : pending
+    if (answer === 'refused') refused = true
+    else if (answer !== undefined) return answer
+  }
+  if (refused) throw unauthorized()
+  return anonymous
+}
+
+/** Client certificates that the TLS layer has verified: CN is the user, O are the groups. */
+export const clientCertificates: Authenticator = {
+  name: 'x509',
+  authenticate({ certificate }) {
+    if (certificate === undefined) return undefined
+    return known({
+      name: certificate.name,
+      groups: certificate.groups,
+      ...(certificate.uid === undefined ? {} : { uid: certificate.uid }),
+    })
+  },
+}
+
+/** The token of an Authorization header, or of the WebSocket subprotocol that browsers use instead. */
+export function bearerToken(request: ApiRequest): string | undefined {
+  const header = request.headers['authorization']
+  if (header !== undefined) {
+    const match = /^bearer +(\S+)$/i.exec(header.trim())
+    return match?.[1]
+  }
+  const protocols = request.headers['sec-websocket-protocol']
+  if (protocols === undefined || request.upgrade === undefined) return undefined
+  const prefix = 'base64url.bearer.authorization.k8s.io.'
+  const found = protocols
+    .split(',')
+    .map((p) => p.trim())
+    .find((p) => p.startsWith(prefix))
+  if (found === undefined) return undefined
+  return atob(found.slice(prefix.length).replaceAll('-', '+').replaceAll('_', '/'))
+}
+
+/** Tokens listed at start. */
+export function staticTokens(tokens: ReadonlyMap<string, UserInfo>): Authenticator {
+  const users = new Map([...tokens].map(([token, user]) => [token, Object.freeze(known(user))]))
+  return {
+    name: 'tokens',
+    authenticate(request) {
+      const token = bearerToken(request)
+      return token === undefined ? undefined : (users.get(token) ?? 'refused')
+    },
+  }
+}

@@ -1,0 +1,158 @@
+// Request bodies: bytes of some media type into an object of the resource's stored version, with the complaints in
+// upstream's words. What is unknown or doubled is refused, warned of or ignored as fieldValidation says.
+import { decode, DecodeError } from '../api/machinery/decode.ts'
+import { applyDefaults } from '../api/machinery/defaults.ts'
+import { ApiError, badRequest } from '../api/machinery/errors.ts'
+import type { KubeObject } from '../api/machinery/meta.ts'
+import {
+  type FieldValidation,
+  type Parsed,
+  ParseError,
+  parseJson,
+  parseYaml,
+  strictFindings,
+} from '../api/machinery/parse.ts'
+import type { Draft, Json, JsonObject } from '../api/machinery/schema.ts'
+import type { ResourceRequest } from './context.ts'
+import type { ServedResource } from './resources.ts'
+
+/** Bodies are refused beyond this. */
+export const bodyLimitBytes = 3 * 1024 * 1024
+export type ObjectDraft = Draft<KubeObject>
+
+export const mediaTypeOf = (contentType: string | undefined): string =>
+  (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+const accepted = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf']
+export const unsupportedMediaType = (types: readonly string[]): ApiError =>
+  new ApiError(
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
+  )
+
+/** The request's body as JSON data. Undefined for an empty body; ParseError for malformed text. */
+export async function readBody(
+  call: Pick<ResourceRequest, 'request' | 'info'>,
+): Promise<(Parsed & { readonly bytes: Uint8Array | undefined }) | undefined> {
+  const { request } = call
+  if (request.object !== undefined) {
+    return { value: request.object as Json, duplicates: [], yaml: false, bytes: undefined }
+  }
+  const bytes = await request.body?.bytes(bodyLimitBytes)
+  if (bytes === undefined || bytes.length === 0) return undefined
+  const options = { duplicates: fieldValidationOf(call) !== 'Ignore' }
+  switch (mediaTypeOf(request.headers['content-type'])) {
+    case '':
+    case '*/*':
+    case 'application/json':
+      return { ...parseJson(bytes, options), bytes }
+    case 'application/yaml':
+      return { ...parseYaml(bytes, options), bytes }
+    default:
+      throw unsupportedMediaType(accepted)
+  }
+}
+
+export function fieldValidationOf(call: Pick<ResourceRequest, 'info'>): FieldValidation {
+  const value = call.info.query.get('fieldValidation')
+  if (value === null || value === '') return 'Warn'
+  if (value === 'Ignore' || value === 'Warn' || value === 'Strict') return value
+  throw badRequest(
+    `invalid fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"`,
+  )
+}
+
+/** Decodes the body of a create or an update of `resource` into its stored version, defaults applied. */
+export async function decodeObject(call: ResourceRequest): Promise<ObjectDraft> {
+  const { resource } = call
+  const expected = resource.kind.kind
+  let parsed: Awaited<ReturnType<typeof readBody>>
+  try {
+    parsed = await readBody(call)
+  } catch (error) {
+    if (error instanceof ParseError) throw unrecognized(expected, error.message, undefined)
+    throw error
+  }
+  if (parsed === undefined) throw unrecognized(expected, 'unexpected end of JSON input', undefined)
+  return toStored(resource, decodeVersioned(call, parsed))
+}
+
+/** 400 for a body that is not even an object with a kind. */
+function unrecognized(expected: string, why: string, bytes: Uint8Array | undefined): ApiError {
+  const summary = [...(bytes ?? []).slice(0, 30)].map((b) => b.toString(16).padStart(2, '0')).join('')
+  const head = `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; json parse error: ${why}`
+  return badRequest(summary === '' ? head : `${head} (${summary})`)
+}
+
+/** Decodes JSON data as an object of the served version, defaults applied. */
+export function decodeVersioned(
+  call: ResourceRequest,
+  parsed: Parsed & { readonly bytes?: Uint8Array | undefined },
+): ObjectDraft {
+  const { resource } = call
+  const { value } = parsed
+  const expected = resource.kind.kind
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw unrecognized(
+      expected,
+      `json: cannot unmarshal ${goNameOf(value)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }`,
+      parsed.bytes,
+    )
+  }
+  const data = value as JsonObject
+  const kind = data['kind'] ?? expected
+  const apiVersion = data['apiVersion'] ?? resource.apiVersion
+  const version = typeof apiVersion === 'string' ? apiVersion.slice(apiVersion.indexOf('/') + 1) : ''
+  const cannot = (why: string) =>
+    badRequest(`${String(kind)} in version ${JSON.stringify(version)} cannot be handled as a ${expected}: ${why}`)
+  if (apiVersion !== '' && apiVersion !== resource.apiVersion) {
+    throw badRequest(
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
+    )
+  }
+  if (kind !== '' && kind !== expected) {
+    const group = resource.group === '' ? 'core' : resource.group
+    throw cannot(`converting (${version}.${String(kind)}) to (${group}.${expected}): unknown conversion`)
+  }
+  let decoded: ReturnType<typeof decode<JsonObject>>
+  try {
+    decoded = decode<JsonObject>(resource.schema, data)
+  } catch (error) {
+    if (error instanceof DecodeError) throw cannot(error.message)
+    throw error
+  }
+  const findings = strictFindings(parsed, decoded.unknownFields)
+  if (findings !== undefined) {
+    const mode = fieldValidationOf(call)
+    if (mode === 'Strict') throw cannot(findings.error)
+    if (mode === 'Warn')
+      for (const text of findings.warnings) if (!call.warnings.includes(text)) call.warnings.push(text)
+  }
+  const draft = decoded.value as unknown as ObjectDraft
+  draft.apiVersion = resource.apiVersion
+  draft.kind = expected
+  if (draft.metadata === undefined) draft.metadata = {} as ObjectDraft['metadata']
+  defaultObject(resource, draft)
+  return draft
+}
+
+/** Applies the defaults of the served version. */
+export function defaultObject(resource: ServedResource, draft: ObjectDraft): void {
+  applyDefaults(resource.schema, draft)
+  if (resource.as !== undefined) resource.as.setDefaults?.(draft as unknown as Draft<JsonObject>)
+  else resource.kind.setDefaults?.(draft)
+}
+
+/** Converts a served version's object into the stored version, whose defaults are applied too. */
+export function toStored(resource: ServedResource, draft: ObjectDraft): ObjectDraft {
+  const { as, kind, storage } = resource
+  if (as === undefined) return draft
+  as.toStored(draft as unknown as Draft<JsonObject>)
+  draft.apiVersion = storage.collection.layout.apiVersion
+  draft.kind = kind.kind
+  applyDefaults(kind.schema, draft)
+  kind.setDefaults?.(draft)
+  return draft
+}
+
+const goNameOf = (value: Json): string =>
+  typeof value === 'string' ? 'string' : typeof value === 'number' ? 'number' : Array.isArray(value) ? 'array' : 'bool'

@@ -1,0 +1,67 @@
+// What every step of a request can reach: the server's parts, and the request as far as it is understood.
+
+import type { Clock } from '../ports/clock.ts'
+import type { Identity } from '../ports/identity.ts'
+import type { Log } from '../ports/log.ts'
+import type { NodeDialer } from '../ports/node-api.ts'
+import type { Random } from '../ports/random.ts'
+import type { Store } from '../store/store.ts'
+import type { AdmissionPlugin } from './admission/admission.ts'
+import type { Authenticator } from './authentication/authenticator.ts'
+import type { Authorizer } from './authorization/authorizer.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
+import type { RequestInfo } from './request-info.ts'
+import type { ResourceRegistry, ServedResource } from './resources.ts'
+import type { Feed } from './storage/feed.ts'
+
+export interface ServerContext {
+  readonly store: Store
+  readonly feed: Feed
+  readonly resources: ResourceRegistry
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly identity: Identity
+  readonly nodes: NodeDialer
+  readonly admission: readonly AdmissionPlugin[]
+  readonly authorizer: Authorizer
+  readonly options: ServerSettings
+  readonly readiness: Readiness
+}
+/** Changed as the server starts and stops. */
+export interface Readiness {
+  started: boolean
+  stopping: boolean
+}
+export interface ServerSettings {
+  /** CIDRs of Service cluster IPs, the first is the primary family. */
+  readonly serviceCidrs: readonly string[]
+  readonly nodePorts: { readonly from: number; readonly to: number }
+  /** How the API is reached from outside: address and port of the serving socket. */
+  readonly advertiseAddress: string
+  readonly port: number
+}
+
+/** A request for an object or a collection of objects, past authorization. */
+export interface ResourceRequest {
+  readonly server: ServerContext
+  readonly request: ApiRequest
+  readonly info: RequestInfo
+  readonly user: UserInfo
+  readonly resource: ServedResource
+  /** Collected Warning headers. */
+  readonly warnings: string[]
+  readonly dryRun: boolean
+}
+
+export interface Pipeline {
+  readonly server: ServerContext
+  readonly authenticators: readonly Authenticator[]
+  /** Requests that are for no object: health, discovery, OpenAPI, metrics. Undefined for unknown paths. */
+  readonly paths: (
+    server: ServerContext,
+    request: ApiRequest,
+    info: RequestInfo,
+    user: UserInfo,
+  ) => Promise<ApiResponse | undefined>
+}

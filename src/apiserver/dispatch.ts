@@ -1,0 +1,95 @@
+// From a request for an object to its handler: by verb for the object itself, by name for its subresources.
+import { ApiError } from '../api/machinery/errors.ts'
+import type { Verb } from '../api/machinery/kind.ts'
+import type { ResourceRequest, ServerContext } from './context.ts'
+import { dryRunOf } from './handlers/checks.ts'
+import { create } from './handlers/create.ts'
+import { deleteCollection, deleteOne } from './handlers/delete.ts'
+import { get } from './handlers/get.ts'
+import { list } from './handlers/list.ts'
+import { patch } from './handlers/patch.ts'
+import { update } from './handlers/update.ts'
+import { watch } from './handlers/watch.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
+import type { RequestInfo } from './request-info.ts'
+import { negotiate } from './responders/negotiate.ts'
+import type { Outcome } from './responders/outcome.ts'
+import { headersOf, respond, includeObjectOf } from './responders/respond.ts'
+import { objectEvents, viewOf } from './responders/view.ts'
+import { subresourceOf } from './subresources/all.ts'
+
+export type Handler = (call: ResourceRequest) => Promise<Outcome>
+
+const handlers: Readonly<Record<Exclude<Verb, 'watch'>, Handler>> = {
+  create,
+  get,
+  list,
+  update,
+  patch,
+  delete: deleteOne,
+  deletecollection: deleteCollection,
+}
+const unknownResource = () => new ApiError('NotFound', 'the server could not find the requested resource', {})
+
+/** Answers a request for an object or a collection. Throws ApiError. */
+export async function dispatchResource(
+  server: ServerContext,
+  request: ApiRequest,
+  info: RequestInfo,
+  user: UserInfo,
+): Promise<ApiResponse> {
+  const resource = server.resources.get(info.group, info.version, info.resource)
+  if (resource === undefined) throw unknownResource()
+  const scoped = resource.kind.namespaced && info.namespace === ''
+  if (scoped && info.name !== '' && !['list', 'watch', 'deletecollection'].includes(info.verb)) throw unknownResource()
+  const negotiated = negotiate(request.headers['accept'])
+  const dryRun = info.query.size > 0 && dryRunOf(info.query.getAll('dryRun'))
+  const call: ResourceRequest = { server, request, info, user, resource, warnings: [], dryRun }
+  if (resource.as?.deprecation !== undefined) call.warnings.push(resource.as.deprecation)
+  if (info.subresource !== '') {
+    const handler = subresourceOf(resource, info.subresource)
+    if (handler === undefined) throw unknownResource()
+    const answer = handler[info.verb]
+    if (answer === undefined) throw methodNotAllowed()
+    return respond(call, negotiated, await answer(call))
+  }
+  if (!resource.verbs.has(info.verb as Verb)) throw methodNotAllowed()
+  if (info.verb === 'watch') return openWatch(call)
+  const handler = handlers[info.verb as Exclude<Verb, 'watch'>]
+  if (info.verb === 'create' && scoped) throw methodNotAllowed()
+  return respond(call, negotiated, await handler(call))
+}
+
+const methodNotAllowed = () =>
+  new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
+
+async function openWatch(call: ResourceRequest): Promise<ApiResponse> {
+  const { request, resource } = call
+  if (request.wantsObjects === true) {
+    const answer = await watch(call, objectEvents(resource))
+    return {
+      kind: 'objects',
+      status: 200,
+      headers: headersOf('application/json', call.warnings),
+      open: (sink) =>
+        answer.open({
+          write(events) {
+            let more = true
+            for (const event of events) more = sink.write(event)
+            return more
+          },
+          end: () => sink.end(),
+        }),
+    }
+  }
+  const negotiated = negotiate(request.headers['accept'])
+  const view = viewOf(resource, negotiated, includeObjectOf(call), call.server.clock)
+  const answer = await watch(call, view.events)
+  const contentType = negotiated.encoding === 'protobuf' ? `${view.contentType};stream=watch` : view.contentType
+  return {
+    kind: 'stream',
+    status: 200,
+    headers: headersOf(contentType, call.warnings),
+    open: answer.open,
+  }
+}

@@ -1,0 +1,60 @@
+// The checks that stand between a request's object and the store, shared by create, update and patch.
+import { badRequest, type FieldError } from '../../api/machinery/errors.ts'
+import type { ValidationContext } from '../../api/machinery/kind.ts'
+import type { KubeObject } from '../../api/machinery/meta.ts'
+import { invalidObject, validateCreate } from '../../api/machinery/validate.ts'
+import type { ObjectDraft } from '../codec.ts'
+import type { ResourceRequest } from '../context.ts'
+
+/** Puts the request's namespace into the object. Throws BadRequest where they disagree. */
+export function settleNamespace(call: ResourceRequest, draft: ObjectDraft): void {
+  const { kind } = call.resource
+  const { namespace } = call.info
+  const given = draft.metadata.namespace ?? ''
+  if (!kind.namespaced) {
+    if (given !== '') delete draft.metadata.namespace
+    return
+  }
+  if (given !== '' && given !== namespace) {
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
+  }
+  draft.metadata.namespace = namespace
+}
+
+/** Throws Invalid with everything that is wrong with a new object. */
+export function validateNew(call: ResourceRequest, object: ObjectDraft): void {
+  const { kind } = call.resource
+  const errors = validateCreate(kind, object as KubeObject, { nowMs: call.server.clock.now() })
+  const problem = errors.length === 0 ? undefined : invalidObject(kind as never, object.metadata.name ?? '', errors)
+  if (problem !== undefined) throw problem
+  for (const warning of kind.warnings?.(object as KubeObject, undefined) ?? []) call.warnings.push(warning)
+}
+
+/** What is wrong with a changed object. */
+export type ChangeValidation = (
+  object: KubeObject,
+  old: KubeObject,
+  context: ValidationContext,
+) => readonly FieldError[]
+
+/** Throws Invalid with everything that is wrong with a changed object. */
+export function validateChanged(
+  call: ResourceRequest,
+  object: ObjectDraft,
+  old: KubeObject,
+  validate: ChangeValidation,
+): void {
+  const { kind } = call.resource
+  const errors = validate(object as KubeObject, old, { nowMs: call.server.clock.now() })
+  const problem = errors.length === 0 ? undefined : invalidObject(kind as never, old.metadata.name, errors)
+  if (problem !== undefined) throw problem
+  for (const warning of kind.warnings?.(object as KubeObject, old) ?? []) call.warnings.push(warning)
+}
+
+/** dryRun=All. Throws for other values. */
+export function dryRunOf(value: readonly string[]): boolean {
+  for (const item of value) {
+    if (item !== 'All') throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(item)}: supported values: "All"`)
+  }
+  return value.length > 0
+}

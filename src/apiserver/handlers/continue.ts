@@ -1,0 +1,53 @@
+// The continue token of chunked lists: where the last page ended and at which revision, in base64url JSON as upstream's.
+import { badRequest } from '../../api/machinery/errors.ts'
+import type { Collection } from '../storage/collection.ts'
+
+interface Token {
+  readonly v: string
+  /** -1: go on with whatever is there now. */
+  readonly rv: number
+  /** The first key that is wanted, without the collection's prefix. */
+  readonly start: string
+}
+
+const toBase64Url = (text: string): string => {
+  let binary = ''
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte)
+  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+const fromBase64Url = (text: string): string => {
+  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'))
+  return new TextDecoder().decode(Uint8Array.from(binary, (c) => c.charCodeAt(0)))
+}
+
+export function encodeContinue(collection: Collection, lastKey: string, revision: number): string {
+  const token: Token = {
+    v: 'meta.k8s.io/v1',
+    rv: revision,
+    start: `${lastKey.slice(collection.prefix.length + 1)}\u0000`,
+  }
+  return toBase64Url(JSON.stringify(token))
+}
+
+/** Throws ApiError BadRequest for what is no token of ours. */
+export function decodeContinue(
+  collection: Collection,
+  text: string,
+): { readonly after: string; readonly revision: number } {
+  const bad = (why: string) => badRequest(`continue key is not valid: ${why}`)
+  let token: Partial<Token>
+  try {
+    token = JSON.parse(fromBase64Url(text)) as Partial<Token>
+  } catch (error) {
+    throw bad(error instanceof Error ? error.message : String(error))
+  }
+  if (typeof token !== 'object' || token === null || token.v !== 'meta.k8s.io/v1') {
+    throw bad('server does not recognize this encoded version')
+  }
+  if (typeof token.start !== 'string' || token.start === '' || token.start.includes('..'))
+    throw bad('encoded start key empty')
+  if (typeof token.rv !== 'number' || !Number.isSafeInteger(token.rv) || token.rv === 0) {
+    throw bad('incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+  }
+  return { after: `${collection.prefix}/${token.start.replace(/\u0000$/, '')}`, revision: token.rv }
+}

@@ -1,0 +1,109 @@
+// POST of an object: decode, fill in what the server decides, admit, validate, admit again, store.
+import { ApiError, alreadyExists, badRequest } from '../../api/machinery/errors.ts'
+import { generateName } from '../../api/machinery/validate-meta.ts'
+import type { KubeObject } from '../../api/machinery/meta.ts'
+import { rfc3339 } from '../../ports/clock.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
+import { decodeObject, type ObjectDraft } from '../codec.ts'
+import type { ResourceRequest } from '../context.ts'
+import type { Outcome } from '../responders/outcome.ts'
+import { createObject } from '../storage/write.ts'
+import { strategyOf } from '../strategies/all.ts'
+import { settleNamespace, validateNew } from './checks.ts'
+import { recordCreate } from './field-managers.ts'
+import { mostRecent } from './freshness.ts'
+import { resourceName } from './names.ts'
+
+/** How often another name is tried when a generated one is taken. */
+const nameAttempts = 8
+
+export async function create(call: ResourceRequest): Promise<Outcome> {
+  const draft = await decodeObject(call)
+  return createDraft(call, draft)
+}
+
+/** Creates a decoded object (also what PUT and apply do where the object is absent). */
+export async function createDraft(call: ResourceRequest, draft: ObjectDraft): Promise<Outcome> {
+  const { server, resource } = call
+  const { collection } = resource.storage
+  settleNamespace(call, draft)
+  const { metadata } = draft
+  if ((metadata.resourceVersion ?? '') !== '')
+    throw badRequest('resourceVersion should not be set on objects to be created')
+  dropVersion(metadata)
+  const generated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== ''
+  const base = metadata.generateName ?? ''
+  if (!collection.loaded) await mostRecent(server, collection)
+  for (let attempt = 1; ; attempt++) {
+    if (generated) metadata.name = generateName(base, () => server.random.float())
+    const made = generated && attempt < nameAttempts ? structuredClone(draft) : draft
+    const outcome = await createNamed(call, made)
+    if (outcome !== undefined) return outcome
+    if (!generated || attempt >= nameAttempts) {
+      throw generated ? nameTaken(call, metadata.name) : alreadyExists(resourceName(resource), metadata.name)
+    }
+  }
+}
+
+/** Undefined when the name is taken. */
+async function createNamed(call: ResourceRequest, draft: ObjectDraft): Promise<Outcome | undefined> {
+  const { server, resource, info } = call
+  const { collection } = resource.storage
+  const { kind } = resource
+  const { metadata } = draft
+  metadata.uid = server.random.uuid()
+  metadata.creationTimestamp = rfc3339(server.clock.now())
+  delete metadata.deletionTimestamp
+  delete metadata.deletionGracePeriodSeconds
+  delete metadata.selfLink
+  delete metadata.generation
+  const admission: AdmissionRequest = {
+    operation: 'CREATE',
+    resource,
+    namespace: info.namespace,
+    name: metadata.name ?? '',
+    subresource: '',
+    user: call.user,
+    dryRun: call.dryRun,
+    object: draft,
+    oldObject: undefined,
+    options: undefined,
+    warnings: call.warnings,
+  }
+  await mutateAdmission(admission, server)
+  kind.prepareForCreate?.(draft)
+  if (kind.generation === true) metadata.generation = 1
+  recordCreate(call, draft)
+  validateNew(call, draft)
+  const key = collection.keyOf(info.namespace, metadata.name)
+  if (collection.get(key) !== undefined && metadata.generateName === undefined) {
+    throw alreadyExists(resourceName(resource), metadata.name)
+  }
+  const allocation = await strategyOf(kind)?.allocate?.(server, draft, undefined, call.dryRun)
+  let stored = false
+  try {
+    await validateAdmission(admission, server)
+    if (call.dryRun) {
+      if (collection.get(key) !== undefined) return undefined
+      return { kind: 'unstored', status: 201, object: draft }
+    }
+    const result = await createObject(server, collection, key, draft as KubeObject)
+    stored = result.ok
+    return result.ok ? { kind: 'entry', status: 201, entry: result.entry } : undefined
+  } finally {
+    if (stored) await allocation?.commit()
+    else await allocation?.rollback()
+  }
+}
+
+const nameTaken = (call: ResourceRequest, name: string): ApiError =>
+  new ApiError(
+    'AlreadyExists',
+    `${alreadyExists(resourceName(call.resource), name).message}, the server was not able to generate a unique name for the object`,
+    { name, group: call.resource.group, kind: call.resource.kind.plural, retryAfterSeconds: 1 },
+  )
+
+/** Takes the resourceVersion out of an object that is not stored yet. */
+export function dropVersion(metadata: { resourceVersion?: string }): void {
+  delete metadata.resourceVersion
+}

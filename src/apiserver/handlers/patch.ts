@@ -1,0 +1,142 @@
+// PATCH: the patch is applied to the object as it is now, in the version of the request; what comes out goes the way of
+// an update. When somebody else writes in between, it is applied again to the new state.
+import { ApiError, badRequest, notFound } from '../../api/machinery/errors.ts'
+import { applyPatch, maxPatchOperations, PatchError, parsePatch } from '../../api/machinery/json-patch.ts'
+import { mergePatch } from '../../api/machinery/merge-patch.ts'
+import { type FieldValidation, type Parsed, ParseError, parseJson } from '../../api/machinery/parse.ts'
+import type { Json, JsonObject } from '../../api/machinery/schema.ts'
+import { StrategicPatchError, strategicMerge } from '../../api/machinery/strategic-merge.ts'
+import {
+  bodyLimitBytes,
+  decodeVersioned,
+  fieldValidationOf,
+  mediaTypeOf,
+  toStored,
+  unsupportedMediaType,
+} from '../codec.ts'
+import type { ResourceRequest } from '../context.ts'
+import type { Outcome } from '../responders/outcome.ts'
+import { versionedObject } from '../responders/view.ts'
+import { settleNamespace } from './checks.ts'
+import { mostRecent } from './freshness.ts'
+import { resourceName } from './names.ts'
+import { mainRule, type UpdateRule, writeChanged } from './update.ts'
+
+type PatchFunction = (object: Json) => Json
+
+export const patch = (call: ResourceRequest): Promise<Outcome> => patchUnder(call, mainRule(call))
+
+/** PATCH under a rule. */
+export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promise<Outcome> {
+  const { resource, info, server } = call
+  const { collection } = resource.storage
+  const { apply, parsed } = await readPatch(call)
+  await mostRecent(server, collection)
+  const entry = collection.find(info.namespace, info.name)
+  if (entry === undefined) throw notFound(resourceName(resource), info.name)
+  return writeChanged(
+    call,
+    rule,
+    entry,
+    (_attempt, current) => {
+      const before = versionedObject(resource, collection.object(current)) as unknown as Json
+      const value = apply(before)
+      const draft = decodeVersioned(call, { ...parsed, value })
+      settleNamespace(call, draft)
+      const name = draft.metadata.name ?? ''
+      if (name !== info.name) {
+        throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
+      }
+      return toStored(resource, draft)
+    },
+    { retry: true },
+  )
+}
+
+/** Media types that a patch of this resource may have. */
+function patchTypes(call: ResourceRequest): readonly string[] {
+  const { schema } = call.resource
+  return [
+    'application/json-patch+json',
+    'application/merge-patch+json',
+    ...(schema.structural === true ? [] : ['application/strategic-merge-patch+json']),
+    'application/apply-patch+yaml',
+  ]
+}
+
+async function readPatch(call: ResourceRequest): Promise<{ apply: PatchFunction; parsed: Parsed }> {
+  const { request, resource } = call
+  const type = mediaTypeOf(request.headers['content-type'])
+  if (!patchTypes(call).includes(type)) throw unsupportedMediaType(patchTypes(call))
+  const parsed = await parsePatchBody(call, fieldValidationOf(call))
+  const { value } = parsed
+  switch (type) {
+    case 'application/json-patch+json':
+      return { parsed, apply: jsonPatch(value) }
+    case 'application/merge-patch+json':
+      mustBeObject(value)
+      return { parsed, apply: (object) => mergePatch(object, value) }
+    default: {
+      mustBeObject(value)
+      return { parsed, apply: (object) => strategic(() => strategicMerge(resource.schema, object, value)) }
+    }
+  }
+}
+
+async function parsePatchBody(call: ResourceRequest, validation: FieldValidation): Promise<Parsed> {
+  const { request } = call
+  if (request.object !== undefined) return { value: request.object as Json, duplicates: [], yaml: false }
+  const bytes = (await request.body?.bytes(bodyLimitBytes)) ?? new Uint8Array()
+  try {
+    return parseJson(bytes, { duplicates: validation !== 'Ignore' })
+  } catch (error) {
+    if (error instanceof ParseError) throw badRequest(`error decoding patch: ${error.message}`)
+    throw error
+  }
+}
+
+function mustBeObject(value: Json): asserts value is JsonObject {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type map[string]interface {}`,
+    )
+  }
+}
+
+function jsonPatch(value: Json): PatchFunction {
+  const reject = (error: unknown): ApiError | undefined =>
+    error instanceof PatchError
+      ? new ApiError('Invalid', 'the server rejected our request due to an error in our request', {
+          causes: [{ reason: 'UnexpectedServerResponse', message: error.message }],
+        })
+      : undefined
+  let operations: ReturnType<typeof parsePatch>
+  try {
+    operations = parsePatch(value)
+  } catch (error) {
+    if (error instanceof PatchError) throw badRequest(`error decoding patch: ${error.message}`)
+    throw error
+  }
+  if (operations.length > maxPatchOperations) {
+    throw new ApiError(
+      'RequestEntityTooLarge',
+      `Request entity too large: The allowed maximum operations in a JSON patch is ${maxPatchOperations}, got ${operations.length}`,
+    )
+  }
+  return (object) => {
+    try {
+      return applyPatch(object, operations)
+    } catch (error) {
+      throw reject(error) ?? error
+    }
+  }
+}
+
+function strategic<T>(merge: () => T): T {
+  try {
+    return merge()
+  } catch (error) {
+    if (error instanceof StrategicPatchError) throw badRequest(error.message)
+    throw error
+  }
+}

@@ -1,0 +1,84 @@
+// Requests that are for no object, by path: what the server says about itself.
+import type { ServerContext } from '../context.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from '../request.ts'
+import type { RequestInfo } from '../request-info.ts'
+import { documentResponse, textResponse } from '../responders/respond.ts'
+import { discovery } from './discovery.ts'
+import { health } from './health.ts'
+
+/** Undefined for paths that nobody serves. */
+export async function answerPath(
+  server: ServerContext,
+  request: ApiRequest,
+  info: RequestInfo,
+  _user: UserInfo,
+): Promise<ApiResponse | undefined> {
+  const path = info.path.length > 1 && info.path.endsWith('/') ? info.path.slice(0, -1) : info.path
+  if (path === '/api' || path === '/apis' || path.startsWith('/api/') || path.startsWith('/apis/')) {
+    return discovery(server, request, path)
+  }
+  switch (path) {
+    case '/version':
+      return documentResponse(request, versionInfo)
+    case '/':
+      return documentResponse(request, { paths: knownPaths(server) })
+    case '/openid/v1/jwks':
+      return documentResponse(request, await server.identity.tokens.jwks(), {
+        'content-type': 'application/jwk-set+json',
+      })
+    case '/.well-known/openid-configuration':
+      return documentResponse(request, openidConfiguration(server))
+  }
+  const healthy = await health(server, info, path)
+  if (healthy !== undefined) return textResponse(healthy.status, healthy.text)
+  return undefined
+}
+
+export const versionInfo = {
+  major: '1',
+  minor: '36',
+  emulationMajor: '1',
+  emulationMinor: '36',
+  minCompatibilityMajor: '1',
+  minCompatibilityMinor: '35',
+  gitVersion: 'v1.36.2+coxswain',
+  gitCommit: '',
+  gitTreeState: 'clean',
+  buildDate: '2026-11-01T00:00:00Z',
+  goVersion: '',
+  compiler: 'typescript',
+  platform: 'linux/amd64',
+}
+
+function openidConfiguration(server: ServerContext) {
+  const { issuer } = server.identity.tokens
+  return {
+    issuer,
+    jwks_uri: `https://${server.options.advertiseAddress}:${server.options.port}/openid/v1/jwks`,
+    response_types_supported: ['id_token'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+  }
+}
+
+function knownPaths(server: ServerContext): readonly string[] {
+  const groups = new Set<string>()
+  for (const { group, version } of server.resources.all()) {
+    groups.add(group === '' ? `/api/${version}` : `/apis/${group}/${version}`)
+    if (group !== '') groups.add(`/apis/${group}`)
+  }
+  return [
+    '/.well-known/openid-configuration',
+    '/api',
+    '/apis',
+    '/healthz',
+    '/livez',
+    '/metrics',
+    '/openapi/v2',
+    '/openapi/v3',
+    '/openid/v1/jwks',
+    '/readyz',
+    '/version',
+    ...groups,
+  ].sort()
+}

@@ -1,0 +1,27 @@
+// The way of a request, in order. Each step is a file of its own; this one only says what comes after what.
+import { ApiError } from '../api/machinery/errors.ts'
+import { authenticate } from './authentication/authenticator.ts'
+import { authorizeRequest } from './authorization/authorize-request.ts'
+import type { Pipeline } from './context.ts'
+import { dispatchResource } from './dispatch.ts'
+import type { ApiRequest, ApiResponse } from './request.ts'
+import { resolveRequestInfo } from './request-info.ts'
+import { respondError } from './responders/respond.ts'
+
+/** Answers a request; never throws. */
+export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<ApiResponse> {
+  const { server } = pipeline
+  try {
+    const info = resolveRequestInfo(request)
+    const user = await authenticate(request, pipeline.authenticators)
+    await authorizeRequest(server.authorizer, user, info)
+    if (!info.isResource) {
+      const answer = await pipeline.paths(server, request, info, user)
+      if (answer !== undefined) return answer
+      throw new ApiError('NotFound', 'the server could not find the requested resource')
+    }
+    return await dispatchResource(server, request, info, user)
+  } catch (error) {
+    return respondError(server, request, error)
+  }
+}

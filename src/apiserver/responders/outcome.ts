@@ -1,0 +1,22 @@
+// What a handler answers before it is put into the form that the client wants.
+import type { ApiResponse } from '../request.ts'
+import type { Entry } from '../storage/collection.ts'
+
+export type Outcome =
+  /** A stored object of the request's resource. */
+  | { readonly kind: 'entry'; readonly status: number; readonly entry: Entry }
+  /** An object of the request's resource that is not stored as it is (dry-run). In the stored version. */
+  | { readonly kind: 'unstored'; readonly status: number; readonly object: object }
+  /** Any other object, in its final version: Status, Scale, TokenRequest, Table. */
+  | { readonly kind: 'object'; readonly status: number; readonly object: object }
+  | {
+      readonly kind: 'list'
+      readonly entries: readonly Entry[]
+      readonly revision: number
+      readonly continue: string | undefined
+      readonly remaining: number | undefined
+      /** Names the entries when the same ones may be asked for again at this revision. */
+      readonly cacheKey?: string
+    }
+  /** Already in its final form. */
+  | { readonly kind: 'response'; readonly response: ApiResponse }

@@ -1,0 +1,104 @@
+// The API server as a value: give it a store, kinds and ports, and it answers requests. No sockets, no timers of its own
+// beyond the clock port, no global state: a test or a page may hold several.
+import type { Kind } from '../api/machinery/kind.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Identity } from '../ports/identity.ts'
+import { type Log, silentLog } from '../ports/log.ts'
+import type { NodeDialer } from '../ports/node-api.ts'
+import type { Random } from '../ports/random.ts'
+import type { Transport } from '../ports/transport.ts'
+import type { Store } from '../store/store.ts'
+import { admissionPlugins } from './admission/all.ts'
+import type { AdmissionPlugin } from './admission/admission.ts'
+import { clientCertificates, staticTokens } from './authentication/authenticator.ts'
+import { type Authorizer, unionAuthorizer } from './authorization/authorizer.ts'
+import { authorizers } from './authorization/all.ts'
+import type { Pipeline, Readiness, ServerContext, ServerSettings } from './context.ts'
+import { answerPath } from './paths/all.ts'
+import { handle } from './pipeline.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
+import { ResourceRegistry } from './resources.ts'
+import { bootstrap } from './bootstrap.ts'
+import { Feed } from './storage/feed.ts'
+import { directTransport } from './transport.ts'
+import type { Defer } from './watch/hub.ts'
+
+export interface ApiServerOptions {
+  readonly store: Store
+  readonly kinds: readonly Kind[]
+  readonly clock: Clock
+  readonly random: Random
+  readonly identity: Identity
+  readonly nodes: NodeDialer
+  readonly log?: Log
+  readonly settings?: Partial<ServerSettings>
+  /** Bearer tokens that are known from the start. */
+  readonly tokens?: ReadonlyMap<string, UserInfo>
+  readonly admission?: readonly AdmissionPlugin[]
+  readonly authorizers?: readonly Authorizer[]
+  /** Gathers the watch events of one moment before they are sent; default: the end of the current microtask. The host
+   * gives one turn of the event loop, so that writers that commit together make one frame per watcher. */
+  readonly defer?: Defer
+}
+
+export interface ApiServer {
+  /** The whole pipeline. Never throws: errors are responses. */
+  handle(request: ApiRequest): Promise<ApiResponse>
+  /** How components in this process call the API as `user`. */
+  transport(user: UserInfo): Transport
+  /** Tells /readyz that the server is going; watches go on until close(). */
+  drain(): void
+  close(): Promise<void>
+}
+
+const defaults: ServerSettings = {
+  serviceCidrs: ['10.96.0.0/16'],
+  nodePorts: { from: 30000, to: 32767 },
+  advertiseAddress: '127.0.0.1',
+  port: 6443,
+}
+
+/** Starts the server: loads what every request needs and writes the objects that must always exist. */
+export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { store, clock, random, identity, nodes } = options
+  const log = options.log ?? silentLog
+  const feed = new Feed(store, clock, log)
+  const resources = new ResourceRegistry(store, feed, options.defer ?? queueMicrotask)
+  for (const kind of options.kinds) resources.add(kind)
+  const readiness: Readiness = { started: false, stopping: false }
+  const server: ServerContext = {
+    store,
+    feed,
+    resources,
+    clock,
+    random,
+    log,
+    identity,
+    nodes,
+    admission: options.admission ?? admissionPlugins,
+    authorizer: unionAuthorizer(options.authorizers ?? authorizers),
+    options: { ...defaults, ...options.settings },
+    readiness,
+  }
+  const pipeline: Pipeline = {
+    server,
+    authenticators: [clientCertificates, ...(options.tokens === undefined ? [] : [staticTokens(options.tokens)])],
+    paths: answerPath,
+  }
+  const answer = (request: ApiRequest) => handle(pipeline, request)
+  const api: ApiServer = {
+    handle: answer,
+    transport: (user) => directTransport(answer, user),
+    drain() {
+      readiness.stopping = true
+    },
+    async close() {
+      readiness.stopping = true
+      for (const { collection } of resources.storageKinds()) collection.close()
+      feed.close()
+    },
+  }
+  await bootstrap(server)
+  readiness.started = true
+  return api
+}

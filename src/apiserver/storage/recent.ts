@@ -1,0 +1,31 @@
+// A bounded memory of what was used lately, in two generations: when the young one is full it becomes the old one and
+// the old one is forgotten. No clocks, no linked lists; at most twice `limit` values are alive.
+export class Recent<K extends object, V> {
+  private young = new Map<K, V>()
+  private old = new Map<K, V>()
+  private readonly limit: number
+
+  constructor(limit: number) {
+    this.limit = limit
+  }
+  get(key: K): V | undefined {
+    const value = this.young.get(key)
+    if (value !== undefined) return value
+    const older = this.old.get(key)
+    if (older === undefined) return undefined
+    this.old.delete(key)
+    this.set(key, older)
+    return older
+  }
+  set(key: K, value: V): void {
+    if (this.young.size >= this.limit) {
+      this.old = this.young
+      this.young = new Map()
+    }
+    this.young.set(key, value)
+  }
+  delete(key: K): void {
+    this.young.delete(key)
+    this.old.delete(key)
+  }
+}

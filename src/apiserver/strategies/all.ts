@@ -1,0 +1,8 @@
+// Every storage strategy, by resource.
+import type { StorageStrategy } from '../strategies.ts'
+
+export const strategies: readonly StorageStrategy[] = []
+
+const byResource = new Map(strategies.map((strategy) => [`${strategy.group}/${strategy.plural}`, strategy]))
+export const strategyOf = (kind: { readonly group: string; readonly plural: string }): StorageStrategy | undefined =>
+  byResource.get(`${kind.group}/${kind.plural}`)
