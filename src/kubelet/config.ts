@@ -1,0 +1,76 @@
+// What a node's operator may set, with upstream's defaults.
+
+export interface KubeletConfig {
+  /** Directory of pods, volumes and the kubelet's own state. */
+  readonly rootDirectory: string
+  /** Directory of container logs. */
+  readonly podLogsDirectory: string
+  readonly clusterDomain: string
+  readonly clusterDns: readonly string[]
+  readonly resolvConf: string
+  readonly maxPods: number
+  readonly podPidsLimit: number | undefined
+  readonly nodeLabels: Readonly<Record<string, string>>
+  readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
+  /** Kept from pods: reserved for the system and for us. */
+  readonly systemReserved: Readonly<Record<string, string>>
+  readonly kubeReserved: Readonly<Record<string, string>>
+  readonly containerLogMaxBytes: number
+  readonly containerLogMaxFiles: number
+  readonly maxParallelImagePulls: number
+  readonly allowedUnsafeSysctls: readonly string[]
+  readonly seccompDefault: boolean
+  readonly nodeStatusUpdateMs: number
+  readonly nodeStatusReportMs: number
+  readonly nodeLeaseSeconds: number
+  readonly maxCrashBackOffMs: number
+  readonly registerNode: boolean
+  /** Port of the kubelet's HTTPS API; 0 while it is served in process only. */
+  readonly port: number
+  /** Folder of static pod manifests, and a URL of such a manifest. */
+  readonly staticPodPath: string | undefined
+  readonly staticPodUrl: string | undefined
+  readonly evictionHard: Readonly<Record<string, string>>
+  readonly imageGcHighPercent: number
+  readonly imageGcLowPercent: number
+  readonly providerId: string | undefined
+  readonly version: string
+}
+
+export const defaultKubeletConfig: KubeletConfig = {
+  rootDirectory: '/var/lib/kubelet',
+  podLogsDirectory: '/var/log/pods',
+  clusterDomain: 'cluster.local',
+  clusterDns: [],
+  resolvConf: '/etc/resolv.conf',
+  maxPods: 110,
+  podPidsLimit: undefined,
+  nodeLabels: {},
+  nodeTaints: [],
+  systemReserved: {},
+  kubeReserved: {},
+  containerLogMaxBytes: 10 * 2 ** 20,
+  containerLogMaxFiles: 5,
+  maxParallelImagePulls: 5,
+  allowedUnsafeSysctls: [],
+  seccompDefault: false,
+  nodeStatusUpdateMs: 10_000,
+  nodeStatusReportMs: 300_000,
+  nodeLeaseSeconds: 40,
+  maxCrashBackOffMs: 300_000,
+  registerNode: true,
+  port: 10250,
+  staticPodPath: undefined,
+  staticPodUrl: undefined,
+  evictionHard: {
+    'memory.available': '100Mi',
+    'nodefs.available': '10%',
+    'nodefs.inodesFree': '5%',
+    'imagefs.available': '15%',
+    'imagefs.inodesFree': '5%',
+  },
+  imageGcHighPercent: 85,
+  imageGcLowPercent: 80,
+  providerId: undefined,
+  version: 'v1.36.0',
+}

@@ -1,0 +1,164 @@
+// What the runtime holds, kept at hand: one list at the start, then single looks at what an event names. Everybody reads
+// from here without asking the runtime; a slow relist catches what no event told.
+import type { Clock, Timer } from '../ports/clock.ts'
+import type { ContainerRuntime, ContainerStatus, RuntimeEvent, SandboxStatus } from '../ports/container-runtime.ts'
+import type { Log } from '../ports/log.ts'
+import { podUidOf } from './labels.ts'
+import { nothingRuns, type PodRuntime } from './plan-pod.ts'
+
+/** Without lost events nothing is found by it, so it may be slow. */
+const relistMs = 30_000
+const retryMs = 1000
+
+export class RuntimeView {
+  readonly #runtime: ContainerRuntime
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #onChange: (uid: string) => void
+  readonly #containers = new Map<string, ContainerStatus>()
+  readonly #sandboxes = new Map<string, SandboxStatus>()
+  readonly #byPod = new Map<string, PodRuntime>()
+  /** Looks under way by id; `again` when something happened since the look began. */
+  readonly #looking = new Map<string, { again: boolean; readonly done: Promise<void> }>()
+  #events: { close(): void } | undefined
+  #timer: Timer | undefined
+  #stopped = false
+  /** When the last list succeeded, for the node's Ready condition. */
+  listedAtMs = 0
+
+  constructor(runtime: ContainerRuntime, clock: Clock, log: Log, onChange: (uid: string) => void) {
+    this.#runtime = runtime
+    this.#clock = clock
+    this.#log = log
+    this.#onChange = onChange
+  }
+
+  /** Lists everything once (retried until the runtime answers), then follows. */
+  async start(): Promise<void> {
+    while (!this.#stopped && !(await this.#relist()))
+      await new Promise<void>((done) => this.#clock.after(retryMs, done))
+    if (this.#stopped) return
+    this.#events = this.#runtime.watchEvents((event) => this.#onEvent(event))
+    // What happened between the list and the subscription.
+    await this.#relist()
+    this.#arm()
+  }
+  stop(): void {
+    this.#stopped = true
+    this.#events?.close()
+    this.#timer?.cancel()
+  }
+  pod(uid: string): PodRuntime {
+    return this.#byPod.get(uid) ?? nothingRuns
+  }
+  /** UIDs of every pod that has something in the runtime. */
+  uids(): Iterable<string> {
+    return this.#byPod.keys()
+  }
+  container(id: string): ContainerStatus | undefined {
+    return this.#containers.get(id)
+  }
+  containers(): Iterable<ContainerStatus> {
+    return this.#containers.values()
+  }
+
+  /** Looks at one container now; resolves when the view shows at least this moment. */
+  lookAtContainer(id: string): Promise<void> {
+    return this.#look(id, async () => {
+      const status = await this.#runtime.containerStatus(id)
+      const uid = podUidOf(status ?? this.#containers.get(id) ?? { labels: {} })
+      if (status === undefined) this.#containers.delete(id)
+      else this.#containers.set(id, status)
+      this.#rebuild(uid)
+    })
+  }
+  lookAtSandbox(id: string): Promise<void> {
+    return this.#look(id, async () => {
+      const status = await this.#runtime.podSandboxStatus(id)
+      const uid = podUidOf(status ?? this.#sandboxes.get(id) ?? { labels: {} })
+      if (status === undefined) this.#sandboxes.delete(id)
+      else this.#sandboxes.set(id, status)
+      this.#rebuild(uid)
+    })
+  }
+
+  #look(id: string, look: () => Promise<void>): Promise<void> {
+    const busy = this.#looking.get(id)
+    if (busy !== undefined) {
+      busy.again = true
+      return busy.done
+    }
+    const run = async () => {
+      try {
+        do {
+          entry.again = false
+          await look()
+        } while (entry.again && !this.#stopped)
+      } finally {
+        this.#looking.delete(id)
+      }
+    }
+    const entry = { again: false, done: Promise.resolve() }
+    entry.done = run()
+    this.#looking.set(id, entry)
+    return entry.done
+  }
+  #onEvent(event: RuntimeEvent): void {
+    if (this.#stopped) return
+    if (event.type === 'resync') {
+      void this.#relist()
+      return
+    }
+    const { containerId, sandboxId } = event
+    const isSandbox = containerId === sandboxId || this.#sandboxes.has(containerId)
+    const look = isSandbox ? this.lookAtSandbox(containerId) : this.lookAtContainer(containerId)
+    // Boundary: a look that fails is made up for by the relist it asks for.
+    look.catch((error: unknown) => {
+      this.#log.warn('cannot look at what the runtime told of', { containerId, error: String(error) })
+      this.#arm(retryMs)
+    })
+  }
+  #arm(delayMs = relistMs): void {
+    this.#timer?.cancel()
+    this.#timer = this.#clock.after(delayMs, () => {
+      void this.#relist().then((ok) => {
+        if (!this.#stopped) this.#arm(ok ? relistMs : retryMs)
+      })
+    })
+  }
+  /** Lists and looks at whatever is new or has another state. Boundary: a failure is logged and answered as false. */
+  async #relist(): Promise<boolean> {
+    try {
+      const [sandboxes, containers] = await Promise.all([
+        this.#runtime.listPodSandboxes(),
+        this.#runtime.listContainers(),
+      ])
+      const looks: Promise<void>[] = []
+      for (const { id, ready } of sandboxes)
+        if (this.#sandboxes.get(id)?.ready !== ready) looks.push(this.lookAtSandbox(id))
+      for (const { id, state } of containers)
+        if (this.#containers.get(id)?.state !== state) looks.push(this.lookAtContainer(id))
+      const listed = new Set([...sandboxes.map((s) => s.id), ...containers.map((c) => c.id)])
+      for (const id of this.#sandboxes.keys()) if (!listed.has(id)) looks.push(this.lookAtSandbox(id))
+      for (const id of this.#containers.keys()) if (!listed.has(id)) looks.push(this.lookAtContainer(id))
+      await Promise.all(looks)
+      this.listedAtMs = this.#clock.now()
+      return true
+    } catch (error) {
+      this.#log.warn('cannot list what the runtime holds', { error: String(error) })
+      return false
+    }
+  }
+  #rebuild(uid: string): void {
+    if (uid === '') return
+    const sandboxes = [...this.#sandboxes.values()].filter((s) => podUidOf(s) === uid)
+    const containers = [...this.#containers.values()].filter((c) => podUidOf(c) === uid)
+    if (sandboxes.length === 0 && containers.length === 0) this.#byPod.delete(uid)
+    else
+      this.#byPod.set(uid, {
+        sandboxes: sandboxes.sort((a, b) => b.createdAtMs - a.createdAtMs || b.metadata.attempt - a.metadata.attempt),
+        containers: containers.sort((a, b) => b.createdAtMs - a.createdAtMs || b.metadata.attempt - a.metadata.attempt),
+      })
+    this.#onChange(uid)
+  }
+}

@@ -1,0 +1,247 @@
+// The status of a pod, computed whole from its spec, the runtime, the probes and what was last reported. Pure: the same
+// facts give the same status, so a restarted kubelet has nothing to write.
+import type { ContainerStatus } from '../ports/container-runtime.ts'
+import { rfc3339 } from '../ports/clock.ts'
+import { podConditions } from './conditions.ts'
+import { containerNameOf, restartCountOf } from './labels.ts'
+import type { PodRuntime } from './plan-pod.ts'
+import { podPhase } from './phase.ts'
+import { qosOf } from './resources.ts'
+import {
+  type AnyContainer,
+  type ApiContainerState,
+  type ApiContainerStatus,
+  isHostNetwork,
+  isSidecar,
+  type Pod,
+  type PodStatus,
+} from './types.ts'
+
+export interface Waiting {
+  readonly reason: string
+  readonly message: string
+}
+export interface StatusFacts {
+  readonly nowMs: number
+  readonly hostIPs: readonly string[]
+  /** 'containerd': what stands before :// in a container id. */
+  readonly runtimeName: string
+  /** Why a container does not run, by name: what the last attempt to start it came to. */
+  readonly waiting: ReadonlyMap<string, Waiting>
+  /** By container id: the startup probe has succeeded (or there is none). */
+  started(containerId: string): boolean
+  /** By container id: the readiness probe succeeds (or there is none). */
+  ready(containerId: string): boolean
+  /** Everything has stopped for good: the phase may be terminal whatever the restart policy. */
+  readonly ended: boolean
+  /** The pod fails as a whole: evicted, past its deadline, refused. */
+  readonly failure: Waiting | undefined
+  /** Text of the termination message by container id. */
+  readonly messages: ReadonlyMap<string, string>
+}
+
+type Terminated = NonNullable<ApiContainerState['terminated']>
+const vanished: Terminated = {
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'The container could not be located when the pod was terminated',
+}
+
+function terminated(status: ContainerStatus, facts: StatusFacts): Terminated {
+  const message = facts.messages.get(status.id) ?? status.message
+  return {
+    exitCode: status.exitCode,
+    reason: status.reason || (status.exitCode === 0 ? 'Completed' : 'Error'),
+    ...(message === '' ? {} : { message }),
+    ...(status.startedAtMs === 0 ? {} : { startedAt: rfc3339(status.startedAtMs) }),
+    finishedAt: rfc3339(status.finishedAtMs),
+    containerID: `${facts.runtimeName}://${status.id}`,
+  }
+}
+
+function stateOf(status: ContainerStatus, idle: Waiting, facts: StatusFacts): ApiContainerState {
+  if (status.state === 'running') return { running: { startedAt: rfc3339(status.startedAtMs) } }
+  if (status.state === 'exited') return { terminated: terminated(status, facts) }
+  return { waiting: waitingState(idle) }
+}
+const waitingState = ({ reason, message }: Waiting) => ({ reason, ...(message === '' ? {} : { message }) })
+
+/** A container of which the runtime knows nothing: not made yet, or gone with its disk. */
+function withoutRuntime(
+  container: AnyContainer,
+  old: ApiContainerStatus | undefined,
+  idle: Waiting,
+  facts: StatusFacts,
+): ApiContainerStatus {
+  const base: ApiContainerStatus = {
+    name: container.name,
+    image: container.image ?? '',
+    imageID: '',
+    ready: false,
+    restartCount: old?.restartCount ?? 0,
+    started: false,
+    state: { waiting: waitingState(idle) },
+    lastState: old?.lastState ?? {},
+  }
+  if (old?.state?.terminated !== undefined) return { ...old, ready: old.ready && old.state.terminated.exitCode === 0 }
+  if (old?.state?.running === undefined) return base
+  if (facts.ended) return { ...base, state: { terminated: vanished } }
+  return { ...base, restartCount: base.restartCount + 1, lastState: { terminated: vanished } }
+}
+
+function details(container: AnyContainer, status: ContainerStatus): Partial<ApiContainerStatus> {
+  const resources = 'resources' in container ? container.resources : undefined
+  const mounts = container.volumeMounts ?? []
+  return {
+    ...(resources === undefined || Object.keys(resources).length === 0 || status.state !== 'running'
+      ? {}
+      : { resources, ...(resources.requests === undefined ? {} : { allocatedResources: resources.requests }) }),
+    ...(mounts.length === 0
+      ? {}
+      : {
+          volumeMounts: mounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
+            name,
+            mountPath,
+            ...(readOnly
+              ? { readOnly, recursiveReadOnly: recursiveReadOnly === 'Enabled' ? 'Enabled' : 'Disabled' }
+              : {}),
+          })),
+        }),
+    ...(status.user === undefined
+      ? {}
+      : {
+          user: {
+            linux: {
+              uid: status.user.uid,
+              gid: status.user.gid,
+              ...(status.user.supplementalGroups.length === 0
+                ? {}
+                : { supplementalGroups: status.user.supplementalGroups }),
+            },
+          },
+        }),
+  }
+}
+
+/** `history`: the runs of this container, newest first. */
+function containerStatus(
+  container: AnyContainer,
+  history: readonly ContainerStatus[],
+  old: ApiContainerStatus | undefined,
+  idle: Waiting,
+  regularInit: boolean,
+  facts: StatusFacts,
+): ApiContainerStatus {
+  const waiting = facts.waiting.get(container.name)
+  const [newest, ...earlier] = history
+  if (newest === undefined) return withoutRuntime(container, old, waiting ?? idle, facts)
+  const state = stateOf(newest, waiting ?? idle, facts)
+  const ended = earlier.find((run) => run.state === 'exited')
+  const sameRun = old?.restartCount === restartCountOf(newest)
+  let lastState: ApiContainerState =
+    ended !== undefined ? { terminated: terminated(ended, facts) } : sameRun ? (old?.lastState ?? {}) : {}
+  let shown = state
+  // Between two runs: why the next one does not begin hides how the last one ended.
+  if (newest.state === 'exited' && waiting !== undefined && !facts.ended) {
+    shown = { waiting: waitingState(waiting) }
+    lastState = state
+  }
+  const running = newest.state === 'running'
+  const done = newest.state === 'exited' && newest.exitCode === 0
+  return {
+    name: container.name,
+    image: newest.image || (container.image ?? ''),
+    imageID: newest.imageRef,
+    containerID: `${facts.runtimeName}://${newest.id}`,
+    restartCount: restartCountOf(newest),
+    ready: regularInit ? done : running && facts.ready(newest.id),
+    started: running && (regularInit || facts.started(newest.id)),
+    state: shown,
+    lastState,
+    ...details(container, newest),
+  }
+}
+
+const creating: Waiting = { reason: 'ContainerCreating', message: '' }
+const initializing: Waiting = { reason: 'PodInitializing', message: '' }
+
+function statusesOf(
+  containers: readonly AnyContainer[],
+  olds: readonly ApiContainerStatus[] | undefined,
+  runtime: PodRuntime,
+  idle: Waiting,
+  facts: StatusFacts,
+  init: boolean,
+): ApiContainerStatus[] {
+  return containers.map((container) => {
+    const history = runtime.containers.filter((c) => containerNameOf(c) === container.name)
+    const old = olds?.find((o) => o.name === container.name)
+    return containerStatus(container, history, old, idle, init && !isSidecar(container), facts)
+  })
+}
+const byName = (a: ApiContainerStatus, b: ApiContainerStatus) => (a.name < b.name ? -1 : 1)
+
+/** IP addresses of the pod: the host's on its network, else those of the newest sandbox while it is up. */
+function addresses(pod: Pod, runtime: PodRuntime, facts: StatusFacts): readonly string[] {
+  if (isHostNetwork(pod)) return runtime.sandboxes.length > 0 || pod.status?.podIP ? facts.hostIPs : []
+  const ips = runtime.sandboxes.find((s) => s.ready)?.ips ?? []
+  if (ips.length > 0) return ips
+  // An ended pod keeps the address it had.
+  return pod.status?.podIPs?.map((p) => p.ip ?? '') ?? []
+}
+
+export function computeStatus(
+  pod: Pod,
+  runtime: PodRuntime,
+  old: PodStatus | undefined,
+  facts: StatusFacts,
+): PodStatus {
+  const { spec } = pod
+  const inits = spec.initContainers ?? []
+  const initContainerStatuses = statusesOf(
+    inits,
+    old?.initContainerStatuses,
+    runtime,
+    inits.length > 0 ? initializing : creating,
+    facts,
+    true,
+  )
+  const idle = inits.length > 0 && !facts.ended ? initializing : creating
+  const containerStatuses = statusesOf(spec.containers, old?.containerStatuses, runtime, idle, facts, false).sort(
+    byName,
+  )
+  const ephemeral = statusesOf(
+    spec.ephemeralContainers ?? [],
+    old?.ephemeralContainerStatuses,
+    runtime,
+    creating,
+    facts,
+    false,
+  )
+  const computed = podPhase(spec, initContainerStatuses, containerStatuses, facts.ended)
+  const wanted = facts.failure === undefined ? computed : 'Failed'
+  const running = runtime.containers.some((c) => c.state === 'running')
+  // A terminal phase is told only when nothing runs any more; it never changes afterwards.
+  const settled = old?.phase === 'Succeeded' || old?.phase === 'Failed' ? old.phase : undefined
+  const isTerminal = wanted === 'Succeeded' || wanted === 'Failed'
+  const phase = settled ?? (isTerminal && running ? (old?.phase ?? 'Running') : wanted)
+  const ips = addresses(pod, runtime, facts)
+  const { hostIPs } = facts
+  const failed = facts.failure !== undefined && phase === 'Failed' ? facts.failure : undefined
+  const reason = failed?.reason ?? (settled === undefined ? undefined : old?.reason)
+  const message = failed?.message ?? (settled === undefined ? undefined : old?.message)
+  return {
+    phase,
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    conditions: podConditions(pod, runtime, { phase, initContainerStatuses, containerStatuses }, old, facts.nowMs),
+    ...(reason ? { reason } : {}),
+    ...(message ? { message } : {}),
+    ...(hostIPs[0] === undefined ? {} : { hostIP: hostIPs[0], hostIPs: hostIPs.map((ip) => ({ ip })) }),
+    ...(ips[0] === undefined ? {} : { podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) }),
+    startTime: old?.startTime ?? rfc3339(facts.nowMs),
+    ...(initContainerStatuses.length === 0 ? {} : { initContainerStatuses }),
+    containerStatuses,
+    ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
+    qosClass: qosOf(pod),
+  }
+}
