@@ -1,5 +1,6 @@
 // Bytes of a request body to JSON: JSON or YAML, with the duplicate keys that strict validation reports. Duplicates cost
 // a lean scan that only counts keys; where the count differs from what JSON.parse kept, a second scan names them.
+import { withinDepth } from './freeze.ts'
 import { jsonError } from './json-error.ts'
 import type { Json } from './schema.ts'
 import { parseYamlText } from './yaml.ts'
@@ -42,6 +43,7 @@ function parseJsonText(text: string): Json {
 }
 /** Halves of surrogate pairs become U+FFFD, as they would in UTF-8. */
 function wellFormed(value: Json): Json {
+  if (!withinDepth(value)) throw new ParseError('exceeded max depth')
   return JSON.parse(JSON.stringify(value).replace(/\\u[dD][89a-fA-F][0-9a-fA-F]{2}/g, '\ufffd')) as Json
 }
 
