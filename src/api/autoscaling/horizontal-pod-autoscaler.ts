@@ -3,7 +3,21 @@ import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, type Draft, type Infer, int32, int64, object, optional, quantity, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  type Draft,
+  type Infer,
+  int32,
+  int64,
+  object,
+  optional,
+  quantity,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
+import { oldHpaVersions } from './hpa-old.ts'
 import { horizontalPodAutoscalerV1 } from './hpa-v1.ts'
 
 const HPA = 'io.k8s.api.autoscaling.v2.'
@@ -72,7 +86,10 @@ export const metricStatus = object(`${HPA}MetricStatus`, {
   ),
   pods: optional(
     3,
-    object(`${HPA}PodsMetricStatus`, { metric: required(1, metricIdentifier), current: required(2, metricValueStatus) }),
+    object(`${HPA}PodsMetricStatus`, {
+      metric: required(1, metricIdentifier),
+      current: required(2, metricValueStatus),
+    }),
   ),
   resource: optional(
     4,
@@ -80,7 +97,10 @@ export const metricStatus = object(`${HPA}MetricStatus`, {
   ),
   external: optional(
     5,
-    object(`${HPA}ExternalMetricStatus`, { metric: required(1, metricIdentifier), current: required(2, metricValueStatus) }),
+    object(`${HPA}ExternalMetricStatus`, {
+      metric: required(1, metricIdentifier),
+      current: required(2, metricValueStatus),
+    }),
   ),
   containerResource: optional(
     7,
@@ -172,18 +192,27 @@ function validateMetric(metric: MetricSpec, at: string): FieldError[] {
     if (other !== name && metric[other] !== undefined)
       errors.push(forbiddenField(`${at}.${other}`, 'must populate the given metric source only'))
   const source = metric[name]
-  if (source === undefined) return [...errors, requiredField(`${at}.${name}`, 'must populate information for the given metric source')]
+  if (source === undefined)
+    return [...errors, requiredField(`${at}.${name}`, 'must populate information for the given metric source')]
   const target = source.target
   const targetAt = `${at}.${name}.target`
   const types = ['Utilization', 'Value', 'AverageValue']
   if (!types.includes(target.type))
     errors.push(
-      target.type === '' ? requiredField(`${targetAt}.type`, 'must specify a metric target type') : notSupportedField(`${targetAt}.type`, target.type, types),
+      target.type === ''
+        ? requiredField(`${targetAt}.type`, 'must specify a metric target type')
+        : notSupportedField(`${targetAt}.type`, target.type, types),
     )
   if (target.averageUtilization !== undefined && target.averageUtilization < 1)
     errors.push(invalidField(`${targetAt}.averageUtilization`, target.averageUtilization, 'must be greater than 0'))
-  if ((name === 'resource' || name === 'containerResource') && target.averageUtilization === undefined && target.averageValue === undefined)
-    errors.push(requiredField(`${targetAt}.averageUtilization`, 'must set either a target raw value or a target utilization'))
+  if (
+    (name === 'resource' || name === 'containerResource') &&
+    target.averageUtilization === undefined &&
+    target.averageValue === undefined
+  )
+    errors.push(
+      requiredField(`${targetAt}.averageUtilization`, 'must set either a target raw value or a target utilization'),
+    )
   if (name === 'pods' && target.averageValue === undefined)
     errors.push(requiredField(`${targetAt}.averageValue`, 'must specify a positive target averageValue'))
   if ((name === 'object' || name === 'external') && target.value === undefined && target.averageValue === undefined)
@@ -195,18 +224,25 @@ function validateRules(rules: ScalingRules | undefined, at: string): FieldError[
   if (rules === undefined) return []
   const errors: FieldError[] = []
   const window = rules.stabilizationWindowSeconds
-  if (window !== undefined && window < 0) errors.push(invalidField(`${at}.stabilizationWindowSeconds`, window, 'must be greater than or equal to zero'))
-  if (window !== undefined && window > 3600) errors.push(invalidField(`${at}.stabilizationWindowSeconds`, window, 'must be less than or equal to 3600'))
+  if (window !== undefined && window < 0)
+    errors.push(invalidField(`${at}.stabilizationWindowSeconds`, window, 'must be greater than or equal to zero'))
+  if (window !== undefined && window > 3600)
+    errors.push(invalidField(`${at}.stabilizationWindowSeconds`, window, 'must be less than or equal to 3600'))
   const select = ['Max', 'Min', 'Disabled']
   if (rules.selectPolicy !== undefined && !select.includes(rules.selectPolicy))
     errors.push(notSupportedField(`${at}.selectPolicy`, rules.selectPolicy, select))
-  if ((rules.policies ?? []).length === 0) errors.push(requiredField(`${at}.policies`, 'must specify at least one Policy'))
+  if ((rules.policies ?? []).length === 0)
+    errors.push(requiredField(`${at}.policies`, 'must specify at least one Policy'))
   rules.policies?.forEach((p, i) => {
     if (p.type !== 'Pods' && p.type !== 'Percent')
       errors.push(notSupportedField(`${at}.policies[${i}].type`, p.type, ['Percent', 'Pods']))
     if (p.value <= 0) errors.push(invalidField(`${at}.policies[${i}].value`, p.value, 'must be greater than zero'))
-    if (p.periodSeconds <= 0) errors.push(invalidField(`${at}.policies[${i}].periodSeconds`, p.periodSeconds, 'must be greater than zero'))
-    if (p.periodSeconds > 1800) errors.push(invalidField(`${at}.policies[${i}].periodSeconds`, p.periodSeconds, 'must be less than or equal to 1800'))
+    if (p.periodSeconds <= 0)
+      errors.push(invalidField(`${at}.policies[${i}].periodSeconds`, p.periodSeconds, 'must be greater than zero'))
+    if (p.periodSeconds > 1800)
+      errors.push(
+        invalidField(`${at}.policies[${i}].periodSeconds`, p.periodSeconds, 'must be less than or equal to 1800'),
+      )
   })
   return errors
 }
@@ -257,7 +293,7 @@ export const horizontalPodAutoscalers = defineKind<HorizontalPodAutoscaler>({
   storagePrefix: '/registry/horizontalpodautoscalers',
   subresources: { status: true },
   unconditionalUpdate: true,
-  versions: [horizontalPodAutoscalerV1],
+  versions: [horizontalPodAutoscalerV1, ...oldHpaVersions(schema, crossVersionObjectReference, hpaCondition)],
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },
@@ -281,7 +317,9 @@ export const horizontalPodAutoscalers = defineKind<HorizontalPodAutoscaler>({
   setDefaults: ({ spec }) => {
     spec.minReplicas ??= 1
     if ((spec.metrics ?? []).length === 0)
-      spec.metrics = [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } }]
+      spec.metrics = [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ]
     defaultBehavior(spec)
   },
   prepareForCreate: (draft) => {

@@ -2,7 +2,19 @@
 // a v1 client's round trip loses nothing.
 import type { KindVersion } from '../machinery/kind.ts'
 import { kindSchema } from '../machinery/meta.ts'
-import { type Draft, int32, int64, type Json, type JsonObject, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  type Draft,
+  int32,
+  int64,
+  type Json,
+  type JsonObject,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 
 const V1 = 'io.k8s.api.autoscaling.v1.'
 const METRICS = 'autoscaling.alpha.kubernetes.io/metrics'
@@ -119,7 +131,10 @@ export const horizontalPodAutoscalerV1: KindVersion = {
     delete status['conditions']
     const current = list(status['currentMetrics'])
     const currentCpu = current.find(
-      (m) => m['type'] === 'Resource' && bag(m['resource'])['name'] === 'cpu' && bag(bag(m['resource'])['current'])['averageUtilization'] !== undefined,
+      (m) =>
+        m['type'] === 'Resource' &&
+        bag(m['resource'])['name'] === 'cpu' &&
+        bag(bag(m['resource'])['current'])['averageUtilization'] !== undefined,
     )
     if (currentCpu !== undefined) {
       const value = bag(bag(currentCpu['resource'])['current'])['averageUtilization']

@@ -2,8 +2,21 @@
 import { ageCell } from '../machinery/age.ts'
 import { type FieldError, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
+import { oldVersion } from '../machinery/old-version.ts'
 import { kindSchema, objectMeta, type ObjectOf } from '../machinery/meta.ts'
-import { array, boolean, type Infer, int32, int64, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  boolean,
+  type Infer,
+  int32,
+  int64,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 import { validateNonNegative } from '../machinery/validation.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { objectReference } from '../core/references.ts'
@@ -61,14 +74,24 @@ function validate(cron: CronJob): FieldError[] {
         )
       else
         errors.push(
-          invalidField('spec.schedule', spec.schedule, 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'),
+          invalidField(
+            'spec.schedule',
+            spec.schedule,
+            'cannot use TZ or CRON_TZ in schedule, use timeZone field instead',
+          ),
         )
     }
   }
   if (spec.timeZone !== undefined) {
     if (spec.timeZone === '') errors.push(invalidField('spec.timeZone', '', 'timeZone must be nil or non-empty string'))
     else if (spec.timeZone.toLowerCase() === 'local')
-      errors.push(invalidField('spec.timeZone', spec.timeZone, 'timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones'))
+      errors.push(
+        invalidField(
+          'spec.timeZone',
+          spec.timeZone,
+          'timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones',
+        ),
+      )
     else if (!validTimeZone(spec.timeZone))
       errors.push(invalidField('spec.timeZone', spec.timeZone, `unknown time zone ${spec.timeZone}`))
   }
@@ -105,6 +128,17 @@ export const cronJobs = defineKind<CronJob>({
   subresources: { status: true },
   generation: true,
   unconditionalUpdate: true,
+  versions: [
+    oldVersion({
+      group: 'batch',
+      version: 'v1beta1',
+      kind: 'CronJob',
+      schema,
+      deprecated: 21,
+      removed: 25,
+      instead: 'batch/v1',
+    }),
+  ],
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },

@@ -13,7 +13,12 @@ const macros: Readonly<Record<string, string>> = {
 }
 const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
 const days = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']
-const fields: readonly { readonly name: string; readonly min: number; readonly max: number; readonly names?: readonly string[] }[] = [
+const fields: readonly {
+  readonly name: string
+  readonly min: number
+  readonly max: number
+  readonly names?: readonly string[]
+}[] = [
   { name: 'minute', min: 0, max: 59 },
   { name: 'hour', min: 0, max: 23 },
   { name: 'day of month', min: 1, max: 31 },
@@ -68,7 +73,8 @@ export function parseCronSchedule(text: string): ParsedSchedule {
     return { ok: false, error: `unrecognized descriptor: ${trimmed}` }
   const expression = macros[trimmed] ?? trimmed
   const parts = expression.split(/\s+/)
-  if (parts.length !== 5) return { ok: false, error: `expected exactly 5 fields, found ${parts.length}: ${JSON.stringify(parts)}` }
+  if (parts.length !== 5)
+    return { ok: false, error: `expected exactly 5 fields, found ${parts.length}: ${JSON.stringify(parts)}` }
   for (const [i, field] of fields.entries())
     for (const part of (parts[i] ?? '').split(',')) {
       const error = checkPart(part, field)

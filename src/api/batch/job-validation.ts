@@ -29,14 +29,10 @@ function validateFailurePolicyRule(spec: JobSpec, rule: PodFailurePolicyRule, pa
   const actions = ['Count', 'FailIndex', 'FailJob', 'Ignore']
   if (!actions.includes(rule.action)) errors.push(notSupportedField(`${path}.action`, rule.action, actions))
   if (rule.action === 'FailIndex' && spec.backoffLimitPerIndex === undefined)
-    errors.push(
-      invalidField(`${path}.action`, rule.action, 'requires the backoffLimitPerIndex to be set'),
-    )
+    errors.push(invalidField(`${path}.action`, rule.action, 'requires the backoffLimitPerIndex to be set'))
   const conditions = rule.onPodConditions ?? []
   if (rule.onExitCodes !== undefined && conditions.length > 0)
-    errors.push(
-      invalidField(path, '', 'specifying both OnExitCodes and OnPodConditions is not supported'),
-    )
+    errors.push(invalidField(path, '', 'specifying both OnExitCodes and OnPodConditions is not supported'))
   if (rule.onExitCodes === undefined && conditions.length === 0)
     errors.push(invalidField(path, '', 'specifying one of OnExitCodes and OnPodConditions is required'))
   if (rule.onExitCodes !== undefined) {
@@ -49,7 +45,11 @@ function validateFailurePolicyRule(spec: JobSpec, rule: PodFailurePolicyRule, pa
       const known = [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])].some((c) => c.name === containerName)
       if (!known)
         errors.push(
-          invalidField(`${at}.containerName`, containerName, 'must be one of the container or initContainer names in the pod template'),
+          invalidField(
+            `${at}.containerName`,
+            containerName,
+            'must be one of the container or initContainer names in the pod template',
+          ),
         )
     }
     if (values.length < 1) errors.push(invalidField(`${at}.values`, values, 'at least one value is required'))
@@ -70,7 +70,11 @@ function validateFailurePolicyRule(spec: JobSpec, rule: PodFailurePolicyRule, pa
 }
 
 /** The checks of a JobSpec, shared with a CronJob's template. `path` is spec or spec.jobTemplate.spec. */
-export function validateJobSpec(spec: JobSpec, path: string, options: { readonly requireSelector: boolean }): FieldError[] {
+export function validateJobSpec(
+  spec: JobSpec,
+  path: string,
+  options: { readonly requireSelector: boolean },
+): FieldError[] {
   const errors: FieldError[] = []
   const numbers = [
     'parallelism',
@@ -137,9 +141,7 @@ export function validateJobSpec(spec: JobSpec, path: string, options: { readonly
   errors.push(...validatePodTemplateSpec(spec.template, `${path}.template`))
   const policy = spec.template.spec?.restartPolicy
   if (policy === 'Always' || policy === undefined)
-    errors.push(
-      requiredField(`${path}.template.spec.restartPolicy`, `valid values: "OnFailure", "Never"`),
-    )
+    errors.push(requiredField(`${path}.template.spec.restartPolicy`, `valid values: "OnFailure", "Never"`))
   else if (policy !== 'OnFailure' && policy !== 'Never')
     errors.push(notSupportedField(`${path}.template.spec.restartPolicy`, policy, ['OnFailure', 'Never']))
   else if (spec.podFailurePolicy !== undefined && policy !== 'Never')
@@ -158,7 +160,10 @@ function validateSuccessPolicy(spec: JobSpec, path: string): FieldError[] {
   const rules = spec.successPolicy?.rules ?? []
   if (spec.completionMode !== 'Indexed')
     errors.push(invalidField(path, spec.successPolicy as never, 'requires indexed completion mode'))
-  if (rules.length === 0) errors.push(requiredField(`${path}.rules`, 'at least one rules must be specified when the successPolicy is specified'))
+  if (rules.length === 0)
+    errors.push(
+      requiredField(`${path}.rules`, 'at least one rules must be specified when the successPolicy is specified'),
+    )
   if (rules.length > 20) errors.push(tooManyField(`${path}.rules`, rules.length, 20))
   rules.forEach((rule, i) => {
     const at = `${path}.rules[${i}]`
@@ -166,7 +171,8 @@ function validateSuccessPolicy(spec: JobSpec, path: string): FieldError[] {
       errors.push(requiredField(at, 'at least one of succeededCount or succeededIndexes must be specified'))
     if (rule.succeededIndexes !== undefined && parseIndexes(rule.succeededIndexes, spec.completions ?? 0) === undefined)
       errors.push(invalidField(`${at}.succeededIndexes`, rule.succeededIndexes, 'error parsing succeededIndexes'))
-    if (rule.succeededCount !== undefined) errors.push(...validateNonNegative(rule.succeededCount, `${at}.succeededCount`))
+    if (rule.succeededCount !== undefined)
+      errors.push(...validateNonNegative(rule.succeededCount, `${at}.succeededCount`))
   })
   return errors
 }
@@ -231,7 +237,8 @@ export function validateJobUpdate(next: Job, old: Job): FieldError[] {
   return errors
 }
 
-const isTrue = (job: Job, type: string) => job.status.conditions?.some((c) => c.type === type && c.status === 'True') ?? false
+const isTrue = (job: Job, type: string) =>
+  job.status.conditions?.some((c) => c.type === type && c.status === 'True') ?? false
 
 /** Status rules of KEP-4368: finished is final, and the figures must fit the conditions. */
 export function validateJobStatusUpdate(next: Job, old: Job): FieldError[] {
@@ -242,11 +249,21 @@ export function validateJobStatusUpdate(next: Job, old: Job): FieldError[] {
   }
   if (isTrue(next, 'Complete') && isTrue(next, 'Failed'))
     errors.push(
-      invalidField('status.conditions', next.status.conditions as never, 'cannot set Complete=True and Failed=True conditions'),
+      invalidField(
+        'status.conditions',
+        next.status.conditions as never,
+        'cannot set Complete=True and Failed=True conditions',
+      ),
     )
   for (const type of ['Complete', 'Failed', 'FailureTarget', 'SuccessCriteriaMet'])
     if (isTrue(old, type) && !isTrue(next, type))
-      errors.push(invalidField('status.conditions', next.status.conditions as never, `cannot disable the terminal ${type}=True condition`))
+      errors.push(
+        invalidField(
+          'status.conditions',
+          next.status.conditions as never,
+          `cannot disable the terminal ${type}=True condition`,
+        ),
+      )
   if (next.status.completionTime !== undefined && !isTrue(next, 'Complete'))
     errors.push(
       invalidField(
@@ -255,7 +272,11 @@ export function validateJobStatusUpdate(next: Job, old: Job): FieldError[] {
         'completionTime can only be set when Complete=True condition is set',
       ),
     )
-  if (old.status.completionTime !== undefined && next.status.completionTime !== old.status.completionTime && isTrue(old, 'Complete'))
+  if (
+    old.status.completionTime !== undefined &&
+    next.status.completionTime !== old.status.completionTime &&
+    isTrue(old, 'Complete')
+  )
     errors.push(forbiddenField('status.completionTime', 'field is immutable once set'))
   return errors
 }

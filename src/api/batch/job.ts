@@ -2,7 +2,20 @@
 import { ageCell, durationCell } from '../machinery/age.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, boolean, type Draft, type Infer, int32, int64, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  boolean,
+  type Draft,
+  type Infer,
+  int32,
+  int64,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { completionsOf, validateJob, validateJobStatusUpdate, validateJobUpdate } from './job-validation.ts'
@@ -146,9 +159,7 @@ export const jobs = defineKind<Job>({
       j.metadata.name,
       statusCell(j),
       completionsOf(j),
-      j.status.startTime === undefined
-        ? ''
-        : durationCell(j.status.startTime, j.status.completionTime, nowMs),
+      j.status.startTime === undefined ? '' : durationCell(j.status.startTime, j.status.completionTime, nowMs),
       ageCell(j.metadata.creationTimestamp, nowMs),
       j.spec.template.spec?.containers.map((c) => c.name).join(',') ?? '',
       j.spec.template.spec?.containers.map((c) => c.image ?? '').join(',') ?? '',

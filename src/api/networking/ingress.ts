@@ -4,8 +4,15 @@ import { type FieldError, forbiddenField, invalidField, notSupportedField, requi
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
 import { array, type Infer, int32, object, optional, required, string, struct } from '../machinery/schema.ts'
-import { isDns1123Subdomain, isValidIp, isValidPortName, isValidPortNumber, isWildcardDns1123Subdomain } from '../machinery/validation.ts'
+import {
+  isDns1123Subdomain,
+  isValidIp,
+  isValidPortName,
+  isValidPortNumber,
+  isWildcardDns1123Subdomain,
+} from '../machinery/validation.ts'
 import { typedLocalObjectReference } from '../core/references.ts'
+import { oldIngressVersions } from './ingress-old.ts'
 
 const NET = 'io.k8s.api.networking.v1.'
 const pathTypes = ['Exact', 'ImplementationSpecific', 'Prefix']
@@ -84,9 +91,13 @@ function validateBackend(backend: IngressBackend, path: string): FieldError[] {
   if (port.name !== undefined && port.name !== '' && (port.number ?? 0) !== 0)
     errors.push(invalidField(`${path}.service.port`, '', 'cannot set both port name & port number'))
   else if (port.name !== undefined && port.name !== '')
-    for (const message of isValidPortName(port.name)) errors.push(invalidField(`${path}.service.port.name`, port.name, message))
-  else if ((port.number ?? 0) === 0) errors.push(requiredField(`${path}.service.port`, 'port name or number is required'))
-  else for (const message of isValidPortNumber(port.number ?? 0)) errors.push(invalidField(`${path}.service.port.number`, port.number, message))
+    for (const message of isValidPortName(port.name))
+      errors.push(invalidField(`${path}.service.port.name`, port.name, message))
+  else if ((port.number ?? 0) === 0)
+    errors.push(requiredField(`${path}.service.port`, 'port name or number is required'))
+  else
+    for (const message of isValidPortNumber(port.number ?? 0))
+      errors.push(invalidField(`${path}.service.port.number`, port.number, message))
   return errors
 }
 
@@ -164,6 +175,7 @@ export const ingresses = defineKind<Ingress>({
   namespaced: true,
   schema: ingressSchema,
   storagePrefix: '/registry/ingress',
+  versions: oldIngressVersions(ingressStatus, ingressTls),
   subresources: { status: true },
   generation: true,
   unconditionalUpdate: true,
@@ -180,7 +192,10 @@ export const ingresses = defineKind<Ingress>({
       o.metadata.name,
       o.spec.ingressClassName ?? o.metadata.annotations?.[ingressClassAnnotation] ?? '<none>',
       hostsOf(o.spec.rules ?? []),
-      (o.status.loadBalancer.ingress ?? []).map((i) => i.ip ?? i.hostname ?? '').filter((a) => a !== '').join(','),
+      (o.status.loadBalancer.ingress ?? [])
+        .map((i) => i.ip ?? i.hostname ?? '')
+        .filter((a) => a !== '')
+        .join(','),
       (o.spec.tls ?? []).length > 0 ? '80, 443' : '80',
       ageCell(o.metadata.creationTimestamp, nowMs),
     ],
@@ -192,7 +207,13 @@ export const ingresses = defineKind<Ingress>({
     const errors = validateIngress(o)
     const annotation = o.metadata.annotations?.[ingressClassAnnotation]
     if (annotation !== undefined && o.spec.ingressClassName !== undefined && o.metadata.uid === '')
-      errors.push(invalidField(`annotations.${ingressClassAnnotation}`, annotation, 'can not be set when the class field is also set'))
+      errors.push(
+        invalidField(
+          `annotations.${ingressClassAnnotation}`,
+          annotation,
+          'can not be set when the class field is also set',
+        ),
+      )
     return errors
   },
 })
@@ -222,11 +243,15 @@ function validateIngressClass(c: IngressClass): FieldError[] {
     if (parameters.name === '') errors.push(requiredField('spec.parameters.name', 'name is required'))
     const scope = parameters.scope ?? ''
     if (scope !== 'Cluster' && scope !== 'Namespace')
-      errors.push(scope === '' ? requiredField('spec.parameters.scope') : notSupportedField('spec.parameters.scope', scope, ['Cluster', 'Namespace']))
+      errors.push(
+        scope === ''
+          ? requiredField('spec.parameters.scope')
+          : notSupportedField('spec.parameters.scope', scope, ['Cluster', 'Namespace']),
+      )
     if (scope === 'Namespace' && (parameters.namespace ?? '') === '')
-      errors.push(requiredField('spec.parameters.namespace', '`parameters.scope` is set to \'Namespace\''))
+      errors.push(requiredField('spec.parameters.namespace', "`parameters.scope` is set to 'Namespace'"))
     if (scope === 'Cluster' && parameters.namespace !== undefined)
-      errors.push(forbiddenField('spec.parameters.namespace', '`parameters.scope` is set to \'Cluster\''))
+      errors.push(forbiddenField('spec.parameters.namespace', "`parameters.scope` is set to 'Cluster'"))
   }
   return errors
 }

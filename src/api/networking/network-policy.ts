@@ -3,9 +3,25 @@ import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, type Infer, int32, intOrString, object, optional, required, string, struct } from '../machinery/schema.ts'
+import {
+  array,
+  type Infer,
+  int32,
+  intOrString,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+} from '../machinery/schema.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
-import { cidrContains, isValidPortName, isValidPortNumber, validateCidr, validateLabelSelector } from '../machinery/validation.ts'
+import {
+  cidrContains,
+  isValidPortName,
+  isValidPortNumber,
+  validateCidr,
+  validateLabelSelector,
+} from '../machinery/validation.ts'
 
 const NET = 'io.k8s.api.networking.v1.'
 export const ipBlock = object(`${NET}IPBlock`, {
@@ -54,7 +70,8 @@ function validatePort(port: NetworkPolicyPort, at: string): FieldError[] {
     if (port.endPort !== undefined) {
       if (port.endPort < port.port)
         errors.push(invalidField(`${at}.endPort`, port.endPort, 'must be greater than or equal to `port`'))
-      for (const message of isValidPortNumber(port.endPort)) errors.push(invalidField(`${at}.endPort`, port.endPort, message))
+      for (const message of isValidPortNumber(port.endPort))
+        errors.push(invalidField(`${at}.endPort`, port.endPort, message))
     }
   } else if (port.port !== undefined) {
     if (port.endPort !== undefined)

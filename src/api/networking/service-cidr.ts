@@ -9,7 +9,10 @@ import { semanticEqual } from '../machinery/equal.ts'
 
 const serviceCidrSchemaFor = (prefix: string) =>
   kindSchema(`${prefix}ServiceCIDR`, {
-    spec: struct(2, object(`${prefix}ServiceCIDRSpec`, { cidrs: optional(1, array(string(), { listType: 'atomic' })) })),
+    spec: struct(
+      2,
+      object(`${prefix}ServiceCIDRSpec`, { cidrs: optional(1, array(string(), { listType: 'atomic' })) }),
+    ),
     status: struct(
       3,
       object(`${prefix}ServiceCIDRStatus`, {
@@ -59,7 +62,13 @@ function validateCidrs(o: ServiceCidr): FieldError[] {
   if (cidrs.length > 2) return [invalidField('spec', { ...o.spec }, 'may only hold up to 2 values')]
   const errors = cidrs.flatMap((c, i) => validateCidr(c, `spec.cidrs[${i}]`))
   if (errors.length === 0 && cidrs.length === 2 && cidrs[0]?.includes(':') === cidrs[1]?.includes(':'))
-    errors.push(invalidField('spec', { ...o.spec }, 'may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64'))
+    errors.push(
+      invalidField(
+        'spec',
+        { ...o.spec },
+        'may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64',
+      ),
+    )
   return errors
 }
 

@@ -2,6 +2,7 @@
 import { type FieldError, invalidField, notSupportedField } from '../machinery/errors.ts'
 import { ageCell } from '../machinery/age.ts'
 import { defineKind } from '../machinery/kind.ts'
+import { bagOf, oldVersion } from '../machinery/old-version.ts'
 import { condition, kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
 import {
   array,
@@ -51,23 +52,20 @@ export interface PodDisruptionBudget extends ObjectOf<typeof schema> {}
 function validateSpec(spec: PodDisruptionBudgetSpec): FieldError[] {
   const errors: FieldError[] = []
   if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
-    errors.push(
-      invalidField('spec', { ...spec }, 'minAvailable and maxUnavailable cannot be both set'),
-    )
+    errors.push(invalidField('spec', { ...spec }, 'minAvailable and maxUnavailable cannot be both set'))
   if (spec.minAvailable !== undefined) errors.push(...validateIntOrPercent(spec.minAvailable, 'spec.minAvailable'))
   if (spec.maxUnavailable !== undefined)
     errors.push(...validateIntOrPercent(spec.maxUnavailable, 'spec.maxUnavailable'))
   if (spec.selector !== undefined) errors.push(...validateLabelSelector(spec.selector, 'spec.selector'))
-  if (
-    spec.unhealthyPodEvictionPolicy !== undefined &&
-    !unhealthyPolicies.includes(spec.unhealthyPodEvictionPolicy)
-  )
+  if (spec.unhealthyPodEvictionPolicy !== undefined && !unhealthyPolicies.includes(spec.unhealthyPodEvictionPolicy))
     errors.push(
       notSupportedField('spec.unhealthyPodEvictionPolicy', spec.unhealthyPodEvictionPolicy, unhealthyPolicies),
     )
   return errors
 }
 
+/** A label that no pod carries: how a stored selector says "none". */
+const noPodLabel = 'pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match'
 const emptyStatus = { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 }
 
 export const podDisruptionBudgets = defineKind<PodDisruptionBudget>({
@@ -82,6 +80,28 @@ export const podDisruptionBudgets = defineKind<PodDisruptionBudget>({
   storagePrefix: '/registry/poddisruptionbudgets',
   subresources: { status: true },
   generation: true,
+  versions: [
+    oldVersion({
+      group: 'policy',
+      version: 'v1beta1',
+      kind: 'PodDisruptionBudget',
+      schema,
+      deprecated: 21,
+      removed: 25,
+      instead: 'policy/v1',
+      // In v1beta1 an empty selector matched no pod; in v1 it matches every pod of the namespace.
+      toStored: (draft) => {
+        const spec = bagOf(draft['spec'])
+        const selector = bagOf(spec['selector'])
+        if (spec['selector'] !== undefined && Object.keys(selector).length === 0)
+          spec['selector'] = { matchExpressions: [{ key: noPodLabel, operator: 'Exists' }] }
+      },
+      fromStored: (draft) => {
+        const spec = bagOf(draft['spec'])
+        if (JSON.stringify(spec['selector'])?.includes(noPodLabel) === true) spec['selector'] = {}
+      },
+    }),
+  ],
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },

@@ -1,16 +1,20 @@
 // rbac.authorization.k8s.io/v1: who may do what. Roles are lists of rules, bindings give them to subjects; the four kinds
 // share their rule and subject checks, which are written once here.
-import {
-  type FieldError,
-  invalidField,
-  notSupportedField,
-  requiredField,
-  forbiddenField,
-} from '../machinery/errors.ts'
+import { type FieldError, invalidField, notSupportedField, requiredField, forbiddenField } from '../machinery/errors.ts'
 import { ageCell } from '../machinery/age.ts'
 import { defineKind, type TableDefinition } from '../machinery/kind.ts'
+import { oldVersion } from '../machinery/old-version.ts'
 import { kindSchema, type KubeObject, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, type Draft, type Infer, object, optional, required, string } from '../machinery/schema.ts'
+import {
+  array,
+  type Draft,
+  type Infer,
+  object,
+  type ObjectSchema,
+  optional,
+  required,
+  string,
+} from '../machinery/schema.ts'
 
 const RBAC = 'io.k8s.api.rbac.v1.'
 export const rbacGroup = 'rbac.authorization.k8s.io'
@@ -165,6 +169,17 @@ const bindingTable = <T extends RoleBinding | ClusterRoleBinding>(): TableDefini
   ],
 })
 
+/** v1beta1 has the same shape as v1. */
+const old = (kind: string, schema: ObjectSchema) =>
+  oldVersion({
+    group: rbacGroup,
+    version: 'v1beta1',
+    kind,
+    schema,
+    deprecated: 17,
+    removed: 22,
+    instead: `${rbacGroup}/v1`,
+  })
 const common = { group: rbacGroup, version: 'v1', nameRule: 'path-segment', unconditionalUpdate: true } as const
 
 export const roles = defineKind<Role>({
@@ -174,6 +189,7 @@ export const roles = defineKind<Role>({
   singular: 'role',
   namespaced: true,
   schema: roleSchema,
+  versions: [old('Role', roleSchema)],
   storagePrefix: '/registry/roles',
   table: roleTable,
   validate: (r) => (r.rules ?? []).flatMap((rule, i) => validateRule(rule, true, `rules[${i}]`)),
@@ -185,6 +201,7 @@ export const clusterRoles = defineKind<ClusterRole>({
   singular: 'clusterrole',
   namespaced: false,
   schema: clusterRoleSchema,
+  versions: [old('ClusterRole', clusterRoleSchema)],
   storagePrefix: '/registry/clusterroles',
   table: roleTable,
   validate: (r) => [
@@ -206,6 +223,7 @@ export const roleBindings = defineKind<RoleBinding>({
   singular: 'rolebinding',
   namespaced: true,
   schema: roleBindingSchema,
+  versions: [old('RoleBinding', roleBindingSchema)],
   storagePrefix: '/registry/rolebindings',
   table: bindingTable(),
   setDefaults: (draft) => {
@@ -224,6 +242,7 @@ export const clusterRoleBindings = defineKind<ClusterRoleBinding>({
   singular: 'clusterrolebinding',
   namespaced: false,
   schema: clusterRoleBindingSchema,
+  versions: [old('ClusterRoleBinding', clusterRoleBindingSchema)],
   storagePrefix: '/registry/clusterrolebindings',
   table: bindingTable(),
   setDefaults: defaultBinding,
