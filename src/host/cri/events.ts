@@ -1,0 +1,172 @@
+// What happens in the runtime, as it happens: containerd's own event stream where there is one (CRI's came late: 1.6
+// answers Unimplemented), CRI's event stream where the runtime has it, else listing, more often after something changed.
+//
+// An event of containerd may overtake its CRI plugin, whose status still says "running" when the task has exited. An event
+// is therefore passed on only when the status has caught up.
+import type { Log } from '../../ports/log.ts'
+import type { RuntimeEvent } from '../../ports/container-runtime.ts'
+import { decode } from '../wire/protobuf.ts'
+import { type GrpcClient, isGrpcError } from '../wire/grpc.ts'
+import { containerEvent, subscribe, taskEvent } from './containerd-messages.ts'
+import { cri } from './messages.ts'
+
+export interface Owner {
+  readonly sandboxId: string
+  readonly podUid: string | undefined
+}
+export interface EventSourceOptions {
+  readonly client: GrpcClient
+  readonly log: Log
+  /** Whose container it is; the id of a sandbox is its own. Undefined when not known yet. */
+  readonly ownerOf: (id: string) => Owner | undefined
+  readonly onEvent: (event: RuntimeEvent) => void
+}
+
+const wait = (delayMs: number, signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, delayMs)
+    signal.addEventListener('abort', done)
+  })
+
+/** Follows the runtime until closed; a broken stream is taken up again and followed by a resync. */
+export function followEvents(options: EventSourceOptions): { close(): void } {
+  const stop = new AbortController()
+  void follow(options, stop.signal)
+  return { close: () => stop.abort() }
+}
+
+type Source = 'containerd' | 'cri' | 'list'
+async function follow(options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+  let source: Source = 'containerd'
+  let delayMs = 50
+  while (!signal.aborted) {
+    const startedMs = performance.now()
+    try {
+      if (source === 'list') await followByListing(options, signal)
+      else {
+        resyncSoon(options, signal)
+        await (source === 'containerd' ? followContainerd(options, signal) : followCri(options, signal))
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      if (isGrpcError(error, 'Unimplemented')) {
+        source = source === 'containerd' ? 'cri' : 'list'
+        continue
+      }
+      options.log.debug('the event stream of the container runtime broke', { error: String(error) })
+    }
+    delayMs = performance.now() - startedMs > 5_000 ? 50 : Math.min(delayMs * 2, 2_000)
+    await wait(delayMs, signal)
+  }
+}
+/** The stream has no word for "you are subscribed": list once now and once when it surely stands. */
+function resyncSoon(options: EventSourceOptions, signal: AbortSignal): void {
+  options.onEvent({ type: 'resync' })
+  void wait(300, signal).then(() => {
+    if (!signal.aborted) options.onEvent({ type: 'resync' })
+  })
+}
+
+async function followContainerd(options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+  const tell = (type: 'created' | 'started' | 'stopped' | 'deleted' | 'oom', containerId: string) => {
+    const owner = options.ownerOf(containerId)
+    options.onEvent({ type, containerId, sandboxId: owner?.sandboxId, podUid: owner?.podUid })
+  }
+  const filters = ['namespace==k8s.io']
+  for await (const { topic, event } of options.client.stream(subscribe, { filters }, { signal })) {
+    if (event === undefined) continue
+    switch (topic) {
+      case '/tasks/start': {
+        const id = decode(taskEvent, event.value).containerId
+        void settled(options, id, 'created', signal).then(() => tell('started', id))
+        break
+      }
+      case '/tasks/exit': {
+        const task = decode(taskEvent, event.value)
+        // An exec inside the container has an id of its own.
+        if (task.id !== '' && task.id !== task.containerId) break
+        void settled(options, task.containerId, 'running', signal).then(() => tell('stopped', task.containerId))
+        break
+      }
+      case '/tasks/oom':
+        tell('oom', decode(taskEvent, event.value).containerId)
+        break
+      case '/containers/create':
+        tell('created', decode(containerEvent, event.value).id)
+        break
+      case '/containers/delete':
+        tell('deleted', decode(containerEvent, event.value).id)
+        break
+    }
+  }
+}
+
+const stateNumbers = { created: 0, running: 1 } as const
+/** Waits until CRI no longer says `stale` of a container or sandbox; gives up after about 5 s. */
+async function settled(
+  { client, ownerOf }: EventSourceOptions,
+  id: string,
+  stale: 'created' | 'running',
+  signal: AbortSignal,
+): Promise<void> {
+  const owner = ownerOf(id)
+  if (owner === undefined) return
+  for (let delayMs = 1; delayMs < 3_000 && !signal.aborted; delayMs *= 2) {
+    try {
+      if (owner.sandboxId === id) {
+        if (stale === 'created') return
+        const { status } = await client.call(cri.podSandboxStatus, { id }, { timeoutMs: 10_000 })
+        if (status?.state !== 0) return
+      } else {
+        const { status } = await client.call(cri.containerStatus, { id }, { timeoutMs: 10_000 })
+        if (status?.state !== stateNumbers[stale]) return
+      }
+    } catch (error) {
+      if (isGrpcError(error, 'NotFound')) return
+      if (!(error instanceof Error)) throw error
+      // The runtime is away: the stream breaks too, and a resync follows.
+      return
+    }
+    await wait(delayMs, signal)
+  }
+}
+
+const criTypes = ['created', 'started', 'stopped', 'deleted'] as const
+async function followCri(options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+  for await (const event of options.client.stream(cri.containerEvents, {}, { signal })) {
+    const type = criTypes[event.type]
+    if (type === undefined) continue
+    const owner = options.ownerOf(event.containerId)
+    options.onEvent({
+      type,
+      containerId: event.containerId,
+      sandboxId: event.sandbox?.id ?? owner?.sandboxId,
+      podUid: event.sandbox?.metadata?.uid ?? owner?.podUid,
+    })
+  }
+}
+
+/** Lists every 100 ms while things change, up to every 2 s while nothing does. */
+async function followByListing(options: EventSourceOptions, signal: AbortSignal): Promise<void> {
+  let last = ''
+  let delayMs = 100
+  while (!signal.aborted) {
+    const [containers, sandboxes] = await Promise.all([
+      options.client.call(cri.listContainers, {}, { timeoutMs: 30_000 }),
+      options.client.call(cri.listPodSandbox, {}, { timeoutMs: 30_000 }),
+    ])
+    const state = [...containers.items, ...sandboxes.items].map((item) => `${item.id}=${item.state}`)
+    const now = state.toSorted().join()
+    if (now !== last) {
+      last = now
+      delayMs = 100
+      options.onEvent({ type: 'resync' })
+    } else delayMs = Math.min(delayMs * 1.3, 2_000)
+    await wait(delayMs, signal)
+  }
+}
