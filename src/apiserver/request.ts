@@ -29,8 +29,11 @@ export interface ApiRequest {
   /** In-process callers: the decoded body. Never kept, never changed. */
   readonly object?: unknown
   readonly signal?: AbortSignal
-  /** Subject of a verified client certificate: the common name and the organizations. */
-  readonly certificate?: { readonly name: string; readonly groups: readonly string[]; readonly uid?: string }
+  /** Subject of a verified client certificate: the common name and the organizations; 'refused' for one that nobody
+   * vouches for. */
+  readonly certificate?:
+    | { readonly name: string; readonly groups: readonly string[]; readonly uid?: string }
+    | 'refused'
   /** In-process callers are who they say. */
   readonly user?: UserInfo
   /** True for in-process callers: answers are frozen objects instead of bytes. */

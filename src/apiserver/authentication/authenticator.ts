@@ -39,7 +39,7 @@ export async function authenticate(request: ApiRequest, methods: readonly Authen
 export const clientCertificates: Authenticator = {
   name: 'x509',
   authenticate({ certificate }) {
-    if (certificate === undefined) return undefined
+    if (certificate === undefined || certificate === 'refused') return certificate
     return known({
       name: certificate.name,
       groups: certificate.groups,

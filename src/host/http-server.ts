@@ -1,0 +1,404 @@
+// The API server's socket: TLS with HTTP/2 and HTTP/1.1 on one port. HTTP/2 goes through Node's stream API, without the
+// compatibility layer of request and response objects; upgrades (exec, attach, port-forward, proxied WebSockets) come
+// over HTTP/1.1 and are handed to host/streaming.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex, Readable, Writable } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { gzip, constants as zlib } from 'node:zlib'
+import { ApiError } from '../api/machinery/errors.ts'
+import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle } from '../apiserver/request.ts'
+import type { Log } from '../ports/log.ts'
+import { serveStreamUpgrade, serveUpgrade } from './streaming/upgrade.ts'
+
+export interface HttpServerOptions {
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly certificatePem: string
+  readonly keyPem: string
+  /** Authorities of client certificates, PEM. */
+  readonly clientCa: string
+  readonly handle: (request: ApiRequest) => Promise<ApiResponse>
+  readonly log: Log
+}
+export interface HttpServer {
+  readonly address: string
+  readonly port: number
+  /** Takes no more connections, lets requests finish for `graceMs`, then cuts what is left. */
+  close(graceMs?: number): Promise<void>
+}
+
+/** Bytes in flight per stream and per connection before the receiver must answer. */
+const streamWindow = 1 << 20
+const connectionWindow = 1 << 24
+/** Bodies from this size on are compressed for clients that take it, as upstream does. */
+const gzipFrom = 128 * 1024
+const methods = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
+
+/** Listens; rejects where the address cannot be had (EADDRINUSE, EACCES). */
+export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
+  const { handle, log } = options
+  const server = createSecureServer({
+    allowHTTP1: true,
+    key: options.keyPem,
+    cert: options.certificatePem,
+    ca: options.clientCa,
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    settings: { initialWindowSize: streamWindow, maxConcurrentStreams: 1000, enableConnectProtocol: false },
+    // Node counts queued answers here; one large list must not make it refuse the connection's other requests.
+    maxSessionMemory: 1000,
+  })
+  const sockets = new Set<Socket>()
+  const sessions = new Set<ServerHttp2Session>()
+  server.on('secureConnection', (socket) => {
+    socket.setNoDelay(true)
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+  })
+  server.on('session', (session) => {
+    session.setLocalWindowSize(connectionWindow)
+    sessions.add(session)
+    session.on('close', () => sessions.delete(session))
+    session.on('error', (error) => log.debug('connection broke', { error: error.message }))
+  })
+  server.on('tlsClientError', (error) => log.debug('TLS handshake failed', { error: error.message }))
+  server.on('request', (request, response) => {
+    void answerHttp1(handle, request as unknown as IncomingMessage, response as unknown as ServerResponse, log)
+  })
+  // Adding a request listener has put Node's compatibility layer onto HTTP/2 streams: ours stands there instead.
+  server.removeAllListeners('stream')
+  server.on('stream', (stream, headers) => void answerHttp2(handle, stream, headers, log))
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    void answerUpgrade(handle, request, socket, head, log)
+  })
+  server.setTimeout(0)
+  await new Promise<void>((done, fail) => {
+    server.once('error', fail)
+    server.listen(options.port, options.host, () => {
+      server.removeListener('error', fail)
+      done()
+    })
+  })
+  server.on('error', (error) => log.error('listening socket failed', { error: error.message }))
+  const { address, port } = server.address() as AddressInfo
+  return { address, port, close: (graceMs = 2000) => closeServer(server, sockets, sessions, graceMs) }
+}
+
+function closeServer(
+  server: Http2SecureServer,
+  sockets: ReadonlySet<Socket>,
+  sessions: ReadonlySet<ServerHttp2Session>,
+  graceMs: number,
+): Promise<void> {
+  return new Promise((done) => {
+    const cut = setTimeout(() => {
+      for (const session of sessions) session.destroy()
+      for (const socket of sockets) socket.destroy()
+    }, graceMs)
+    server.close(() => {
+      clearTimeout(cut)
+      done()
+    })
+    for (const session of sessions) session.close()
+    // Idle connections of HTTP/1.1 have nothing to finish.
+    for (const socket of sockets) if ((socket as TLSSocket).alpnProtocol !== 'h2') socket.end()
+  })
+}
+
+type Certificate = ApiRequest['certificate']
+const certificates = new WeakMap<object, { readonly certificate: Certificate }>()
+
+/** The verified subject of the peer's certificate, read once per connection. */
+function certificateOf(connection: object, socket: TLSSocket): Certificate {
+  const known = certificates.get(connection)
+  if (known !== undefined) return known.certificate
+  let certificate: Certificate
+  const peer = socket.getPeerCertificate()
+  if (peer !== null && peer.subject !== undefined) {
+    if (socket.authorized) {
+      const groups = (peer.subject as { O?: string | string[] }).O
+      certificate = {
+        name: String((peer.subject as { CN?: string }).CN ?? ''),
+        groups: groups === undefined ? [] : Array.isArray(groups) ? groups : [groups],
+      }
+    } else certificate = 'refused'
+  }
+  certificates.set(connection, { certificate })
+  return certificate
+}
+
+// HTTP/2
+
+async function answerHttp2(
+  handle: HttpServerOptions['handle'],
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  log: Log,
+): Promise<void> {
+  stream.on('error', (error) => log.debug('stream broke', { error: error.message }))
+  const { session } = stream
+  if (session === undefined) return
+  const method = String(headers[':method'])
+  if (!methods.has(method)) {
+    stream.respond({ ':status': 405 }, { endStream: true })
+    return
+  }
+  const certificate = certificateOf(session, session.socket as TLSSocket)
+  const remote = session.socket.remoteAddress
+  const response = await handle({
+    method: method as ApiRequest['method'],
+    path: String(headers[':path']),
+    headers: headers as Record<string, string | undefined>,
+    ...(stream.endAfterHeaders ? {} : { body: bodyOf(stream, headers) }),
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(remote === undefined ? {} : { sourceAddress: remote }),
+  })
+  if (stream.destroyed || stream.closed) {
+    abandon(response)
+    return
+  }
+  switch (response.kind) {
+    case 'bytes': {
+      const { body, encoding } = await compressed(response.body, headers['accept-encoding'])
+      if (stream.destroyed || stream.closed) return
+      stream.respond(
+        {
+          ...response.headers,
+          ':status': response.status,
+          'content-length': body.length,
+          ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+        },
+        { endStream: body.length === 0 || method === 'HEAD' },
+      )
+      if (body.length > 0 && method !== 'HEAD') stream.end(body)
+      break
+    }
+    case 'stream':
+      stream.respond({ ...response.headers, ':status': response.status })
+      pipe(response.open, stream)
+      break
+    default:
+      abandon(response)
+      stream.respond({ ':status': 500 }, { endStream: true })
+  }
+  // What the handler did not read must not hold up the connection's flow control.
+  if (!stream.readableEnded) stream.resume()
+}
+
+/** Feeds a streamed answer into a socket stream, with back-pressure; a receiver that leaves ends the producer. */
+function pipe(open: (sink: Sink<Uint8Array>) => StreamHandle, out: Writable & { destroyed: boolean }): void {
+  const handle = open({
+    write: (chunk) => out.write(chunk),
+    end: () => out.end(),
+  })
+  out.on('drain', () => handle.drained())
+  out.on('close', () => handle.close())
+  if (out.destroyed) handle.close()
+}
+
+function abandon(response: ApiResponse): void {
+  if (response.kind === 'stream') response.open({ write: () => true, end: () => {} }).close()
+  if (response.kind === 'upgrade') {
+    const { upgraded } = response
+    if (upgraded.type === 'session') upgraded.session.close()
+    if (upgraded.type === 'raw') upgraded.stream.destroy()
+  }
+}
+
+// HTTP/1.1
+
+async function answerHttp1(
+  handle: HttpServerOptions['handle'],
+  request: IncomingMessage,
+  response: ServerResponse,
+  log: Log,
+): Promise<void> {
+  request.on('error', (error) => log.debug('request broke', { error: error.message }))
+  response.on('error', (error) => log.debug('response broke', { error: error.message }))
+  const answer = await handle(requestOf(request, undefined))
+  if (response.destroyed) return abandon(answer)
+  switch (answer.kind) {
+    case 'bytes': {
+      const { body, encoding } = await compressed(answer.body, request.headers['accept-encoding'])
+      response.writeHead(answer.status, {
+        ...answer.headers,
+        'content-length': body.length,
+        ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+        // A body that nobody has read is still in the way of the next request.
+        ...(request.complete || request.readableEnded ? {} : { connection: 'close' }),
+      })
+      response.end(request.method === 'HEAD' ? undefined : body)
+      break
+    }
+    case 'stream':
+      response.writeHead(answer.status, answer.headers)
+      response.flushHeaders()
+      pipe(answer.open, response)
+      break
+    default:
+      abandon(answer)
+      response.writeHead(500).end()
+  }
+}
+
+function requestOf(request: IncomingMessage, upgrade: string | undefined): ApiRequest {
+  const socket = request.socket as TLSSocket
+  const certificate = certificateOf(socket, socket)
+  const remote = socket.remoteAddress
+  const { 'content-length': length, 'transfer-encoding': transfer } = request.headers
+  const hasBody = (length !== undefined && length !== '0') || transfer !== undefined
+  return {
+    method: (request.method ?? 'GET') as ApiRequest['method'],
+    path: request.url ?? '/',
+    headers: request.headers as Record<string, string | undefined>,
+    ...(hasBody ? { body: bodyOf(request, request.headers) } : {}),
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(remote === undefined ? {} : { sourceAddress: remote }),
+    ...(upgrade === undefined ? {} : { upgrade }),
+  }
+}
+
+async function answerUpgrade(
+  handle: HttpServerOptions['handle'],
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  log: Log,
+): Promise<void> {
+  socket.on('error', (error) => log.debug('upgraded connection broke', { error: error.message }))
+  const upgrade = { request, socket, head }
+  const answer = await handle(requestOf(request, String(request.headers.upgrade ?? '').toLowerCase()))
+  if (socket.destroyed) return abandon(answer)
+  switch (answer.kind) {
+    case 'upgrade':
+      return serveUpgrade(upgrade, answer.headers, answer.upgraded)
+    case 'stream': {
+      const json = answer.headers['content-type']?.startsWith('application/json') === true
+      const { chunks, stop } = iterable(answer.open)
+      return serveStreamUpgrade(upgrade, answer.headers, json ? 'lines' : 'bytes', chunks, stop)
+    }
+    case 'bytes': {
+      const lines = Object.entries({
+        ...answer.headers,
+        'content-length': String(answer.body.length),
+        connection: 'close',
+      }).map(([name, value]) => `${name}: ${value}\r\n`)
+      socket.write(`HTTP/1.1 ${answer.status} ${reasonPhrase(answer.status)}\r\n${lines.join('')}\r\n`)
+      socket.end(answer.body)
+      return
+    }
+    default:
+      socket.destroy()
+  }
+}
+const reasonPhrase = (status: number): string => (status < 400 ? 'OK' : status < 500 ? 'Refused' : 'Failed')
+
+/** A pushed answer as an iterable. */
+function iterable(open: (sink: Sink<Uint8Array>) => StreamHandle): {
+  chunks: AsyncIterable<Uint8Array>
+  stop: () => void
+} {
+  let queue: Uint8Array[] = []
+  let ended = false
+  let blocked = false
+  let wake: (() => void) | undefined
+  const rouse = () => {
+    wake?.()
+    wake = undefined
+  }
+  const handle = open({
+    write(chunk) {
+      queue.push(chunk)
+      rouse()
+      blocked = queue.length >= 100
+      return !blocked
+    },
+    end() {
+      ended = true
+      rouse()
+    },
+  })
+  const stop = () => {
+    ended = true
+    handle.close()
+    rouse()
+  }
+  async function* chunks() {
+    try {
+      for (;;) {
+        const taken = queue
+        queue = []
+        yield* taken
+        if (queue.length > 0) continue
+        if (ended) return
+        if (blocked) {
+          blocked = false
+          handle.drained()
+          if (queue.length > 0) continue
+        }
+        await new Promise<void>((done) => {
+          wake = done
+        })
+      }
+    } finally {
+      stop()
+    }
+  }
+  return { chunks: chunks(), stop }
+}
+
+// Bodies
+
+function bodyOf(source: Readable, headers: IncomingHttpHeaders): RequestBody {
+  return {
+    bytes(limitBytes) {
+      const length = Number(headers['content-length'] ?? 0)
+      if (length > limitBytes) return Promise.reject(tooLarge(limitBytes))
+      return new Promise((done, fail) => {
+        const chunks: Buffer[] = []
+        let size = 0
+        source.on('data', (chunk: Buffer) => {
+          size += chunk.length
+          if (size > limitBytes) {
+            chunks.length = 0
+            fail(tooLarge(limitBytes))
+            return
+          }
+          chunks.push(chunk)
+        })
+        source.on('end', () => done(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
+        source.on('close', () => fail(new ApiError('BadRequest', 'the request was cut off before its end')))
+        source.on('error', () => fail(new ApiError('BadRequest', 'the request was cut off before its end')))
+      })
+    },
+    stream: () => source as AsyncIterable<Uint8Array>,
+  }
+}
+const tooLarge = (limitBytes: number) =>
+  new ApiError('RequestEntityTooLarge', `Request entity too large: limit is ${limitBytes}`)
+
+function compressed(
+  body: Uint8Array,
+  accept: string | string[] | undefined,
+): Promise<{ body: Uint8Array; encoding: string | undefined }> | { body: Uint8Array; encoding: undefined } {
+  if (body.length < gzipFrom || accept === undefined || !/\bgzip\b/.test(String(accept))) {
+    return { body, encoding: undefined }
+  }
+  return new Promise((done, fail) => {
+    gzip(body, { level: zlib.Z_BEST_SPEED }, (error, packed) => {
+      if (error !== null) fail(error)
+      else done({ body: packed, encoding: 'gzip' })
+    })
+  })
+}
