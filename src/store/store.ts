@@ -3,7 +3,7 @@
 //
 // Worked example. put(a)=5, put(b)=6, put(a)=7, delete(b)=8. At revision 6 a list shows a@5 and b@6; now it shows a@7.
 // A watch from revision 7 delivers a@7 and the deletion of b at 8, in that order. compact(7) forgets a@5 and keeps what
-// a reader at 7 or later can see; a list or a watch from below 7 is then answered with CompactedError.
+// a reader at 7 or later can see; a list below 7, or a watch from 7 or below, is then answered with CompactedError.
 
 export interface KeyValue {
   readonly key: string
@@ -26,6 +26,7 @@ export interface Compare {
   readonly key: string
   readonly modRevision: number
 }
+/** At most one per key in a transaction. The store keeps `value` as it is: never change it afterwards. */
 export type Operation =
   | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array; readonly lease?: LeaseId }
   | { readonly type: 'delete'; readonly key: string }
@@ -90,6 +91,13 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** A store that cannot be opened: one line that says what is wrong and what to do. */
+export class StoreOpenError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'StoreOpenError'
+  }
+}
 /** The asked revision is older than what is kept. */
 export class CompactedError extends Error {
   readonly compactedRevision: number
