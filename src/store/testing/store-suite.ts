@@ -9,6 +9,7 @@ import {
   type Store,
   type StoreEvent,
 } from '../store.ts'
+import { bytes } from './texts.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
@@ -18,7 +19,6 @@ export interface StoreUnderTest {
   dispose(): Promise<void>
 }
 
-export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 export const textOf = (kv: KeyValue | undefined): string | undefined =>
   kv === undefined ? undefined : new TextDecoder().decode(kv.value)
 export const put = (key: string, value: string): Operation => ({ type: 'put', key, value: bytes(value) })
@@ -391,7 +391,7 @@ function watches(fresh: () => Promise<Store>): void {
     const progress = new Recorder(store, '/')
     await progress.until(await write(store, put('/end', 'x')))
     const listed = (await store.list('/')).items.map((kv) => [kv.key, textOf(kv)])
-    expect([...state].sort()).toEqual(listed)
+    expect([...state].sort(([a], [b]) => (a < b ? -1 : 1))).toEqual(listed)
     watch.close()
   })
 
