@@ -99,6 +99,8 @@ export interface ListOptions {
   /** strategic merge: x-kubernetes-patch-strategy and -merge-key. */
   readonly patchStrategy?: 'merge' | 'replace' | 'merge,retainKeys' | 'retainKeys'
   readonly patchMergeKey?: string
+  /** protobuf only: the list is a message of its own with the items in field 1 (APIResource.verbs, ExtraValue). */
+  readonly wrapped?: boolean
 }
 export interface MapSchema<T = unknown> extends Typed<{ readonly [key: string]: T }> {
   readonly type: 'map'
@@ -152,8 +154,11 @@ export interface FieldOptions {
   /** The zero value ('', 0, false) counts as absent: dropped on decoding, so that a default applies to it (a Go scalar
    * by value with omitempty, such as a probe's periodSeconds). An empty string where a default exists always does. */
   readonly omitZero?: boolean
-  /** The empty string means something (a Go *string, such as storageClassName): kept by the protobuf decoder too. */
+  /** Absence is told apart from the zero value (a Go pointer, such as storageClassName): an empty string is kept by the
+   * protobuf decoder, and a required field has no default in OpenAPI. */
   readonly pointer?: boolean
+  /** OpenAPI lists the field as required although it is always written (a struct without omitempty). */
+  readonly listed?: boolean
   /** A required string or list that may nevertheless be empty (an HTTP header's value, an EndpointSlice's endpoints).
    * Required numbers and booleans that are absent are 0 and false; under `status` nothing is checked for presence. */
   readonly mayBeEmpty?: boolean
