@@ -1,6 +1,13 @@
 // discovery.k8s.io/v1 EndpointSlice: where a Service's traffic can go, in pieces of at most a thousand addresses.
 import { ageCell } from '../machinery/age.ts'
-import { duplicateField, type FieldError, invalidField, notSupportedField, requiredField, tooManyField } from '../machinery/errors.ts'
+import {
+  duplicateField,
+  type FieldError,
+  invalidField,
+  notSupportedField,
+  requiredField,
+  tooManyField,
+} from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
 import { array, boolean, type Infer, int32, object, optional, required, string, struct } from '../machinery/schema.ts'
@@ -62,14 +69,17 @@ function validateEndpoint(e: Endpoint, addressType: string, at: string): FieldEr
   e.addresses.forEach((address, i) => {
     const here = `${at}.addresses[${i}]`
     if (addressType === 'FQDN') for (const m of isDns1123Subdomain(address)) errors.push(invalidField(here, address, m))
-    else if (!isValidIp(address)) errors.push(invalidField(here, address, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'))
+    else if (isValidIp(address).length > 0)
+      errors.push(invalidField(here, address, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'))
     else if (address.includes(':') !== (addressType === 'IPv6'))
       errors.push(invalidField(here, address, `must be an ${addressType} address`))
     else if (/^(127\.|169\.254\.|0\.0\.0\.0$|::1?$|fe80:|224\.0\.0\.|ff02:)/i.test(address))
       errors.push(invalidField(here, address, 'may not be in the loopback, link-local or multicast range'))
   })
-  if (e.hostname !== undefined) for (const m of isDns1123Label(e.hostname)) errors.push(invalidField(`${at}.hostname`, e.hostname, m))
-  if ((e.hints?.forZones?.length ?? 0) > 8) errors.push(tooManyField(`${at}.hints.forZones`, e.hints?.forZones?.length ?? 0, 8))
+  if (e.hostname !== undefined)
+    for (const m of isDns1123Label(e.hostname)) errors.push(invalidField(`${at}.hostname`, e.hostname, m))
+  if ((e.hints?.forZones?.length ?? 0) > 8)
+    errors.push(tooManyField(`${at}.hints.forZones`, e.hints?.forZones?.length ?? 0, 8))
   return errors
 }
 
@@ -90,7 +100,11 @@ export const endpointSlices = defineKind<EndpointSlice>({
       const ports = (o.ports ?? []).map((p) => (p.port === undefined ? '*' : String(p.port)))
       const addresses = (o.endpoints ?? []).flatMap((e) => e.addresses)
       const shown = (all: readonly string[], empty: string) =>
-        all.length === 0 ? empty : all.length > 3 ? `${all.slice(0, 3).join(',')} + ${all.length - 3} more...` : all.join(',')
+        all.length === 0
+          ? empty
+          : all.length > 3
+            ? `${all.slice(0, 3).join(',')} + ${all.length - 3} more...`
+            : all.join(',')
       return [
         o.metadata.name,
         o.addressType,
@@ -109,7 +123,11 @@ export const endpointSlices = defineKind<EndpointSlice>({
   validate: (o) => {
     const errors: FieldError[] = []
     if (!addressTypes.includes(o.addressType))
-      errors.push(o.addressType === '' ? requiredField('addressType') : notSupportedField('addressType', o.addressType, addressTypes))
+      errors.push(
+        o.addressType === ''
+          ? requiredField('addressType')
+          : notSupportedField('addressType', o.addressType, addressTypes),
+      )
     const endpoints = o.endpoints ?? []
     if (endpoints.length > 1000) errors.push(tooManyField('endpoints', endpoints.length, 1000))
     else endpoints.forEach((e, i) => errors.push(...validateEndpoint(e, o.addressType, `endpoints[${i}]`)))
@@ -122,8 +140,10 @@ export const endpointSlices = defineKind<EndpointSlice>({
       if (name !== '') for (const m of isDns1123Label(name)) errors.push(invalidField(`${at}.name`, name, m))
       if (seen.has(name)) errors.push(duplicateField(`${at}.name`, name))
       seen.add(name)
-      if (p.protocol !== undefined && !protocols.includes(p.protocol)) errors.push(notSupportedField(`${at}.protocol`, p.protocol, protocols))
-      if (p.port !== undefined) for (const m of isValidPortNumber(p.port)) errors.push(invalidField(`${at}.port`, p.port, m))
+      if (p.protocol !== undefined && !protocols.includes(p.protocol))
+        errors.push(notSupportedField(`${at}.protocol`, p.protocol, protocols))
+      if (p.port !== undefined)
+        for (const m of isValidPortNumber(p.port)) errors.push(invalidField(`${at}.port`, p.port, m))
     })
     return errors
   },

@@ -134,7 +134,8 @@ function validateIngress(ingress: Ingress): FieldError[] {
     const at = `spec.rules[${i}]`
     const host = rule.host ?? ''
     if (host !== '') {
-      if (isValidIp(host)) errors.push(invalidField(`${at}.host`, host, 'must be a DNS name, not an IP address'))
+      if (isValidIp(host).length === 0)
+        errors.push(invalidField(`${at}.host`, host, 'must be a DNS name, not an IP address'))
       const messages = host.includes('*') ? isWildcardDns1123Subdomain(host) : isDns1123Subdomain(host)
       for (const message of messages) errors.push(invalidField(`${at}.host`, host, message))
     }
