@@ -47,6 +47,8 @@ export interface Handlers<T> {
 export interface Index<T> {
   get(value: string): readonly T[]
   has(value: string): boolean
+  /** How many objects `get` would answer, without making the list. */
+  count(value: string): number
   values(): Iterable<string>
 }
 export interface Selection {
@@ -109,6 +111,9 @@ class IndexMap<T extends KubeObject> implements Index<T> {
   }
   has(value: string): boolean {
     return this.entries.has(value)
+  }
+  count(value: string): number {
+    return this.entries.get(value)?.size ?? 0
   }
   values(): Iterable<string> {
     return this.entries.keys()

@@ -51,7 +51,8 @@ export interface ReplicaAdapter<T extends KubeObject> {
   readonly kind: Kind<T>
   /** Source of the events: replicaset-controller, replication-controller. */
   readonly component: string
-  readonly view: (owner: T) => ReplicaView
+  /** Undefined where there is no template to make pods from. */
+  readonly view: (owner: T) => ReplicaView | undefined
   readonly withStatus: (owner: T, status: ReplicaStatus) => T
   /** Active pods to spread with, when they are more than the owner's own. */
   readonly related?: (context: ControllerContext) => (owner: T, own: readonly Pod[]) => readonly Pod[]
@@ -135,6 +136,7 @@ export function startReplicaController<T extends KubeObject>(
     const owner = owners.byKey(key)
     if (owner === undefined) return
     const view = adapter.view(owner)
+    if (view === undefined) return
     const claimed = await claimer.claim(owner, view.matches, writes)
     const active = claimed.filter(isPodActive)
     const { error, reason } = isTerminating(owner)
@@ -162,7 +164,12 @@ export function startReplicaController<T extends KubeObject>(
   const enqueue = (owner: T) => reconciler.enqueue(keyOf(owner))
   const handlers = [
     owners.handle({ add: enqueue, update: enqueue, delete: enqueue }),
-    enqueueOwners({ owners, dependents: pods, enqueue, matches: (owner) => adapter.view(owner).matches }),
+    enqueueOwners({
+      owners,
+      dependents: pods,
+      enqueue,
+      matches: (owner) => adapter.view(owner)?.matches ?? (() => false),
+    }),
   ]
   return reconciler
 }

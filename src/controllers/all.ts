@@ -1,0 +1,29 @@
+// The controllers, in the order in which they start. This list is the whole registry.
+import { deploymentController } from './deployment.ts'
+import { endpointSliceController } from './endpoint-slice.ts'
+import { endpointsController } from './endpoints.ts'
+import type { Controller } from './framework/controller.ts'
+import { garbageCollector } from './garbage-collector.ts'
+import { namespaceController } from './namespace.ts'
+import { nodeLifecycleController } from './node-lifecycle.ts'
+import { podGarbageCollector } from './pod-garbage-collector.ts'
+import { replicaSetController } from './replica-set.ts'
+import { replicationControllerController } from './replication-controller.ts'
+import { rootCaPublisher } from './root-ca-publisher.ts'
+import { serviceAccountController } from './service-account.ts'
+import { taintEvictionController } from './taint-eviction.ts'
+
+export const allControllers: readonly Controller[] = [
+  namespaceController,
+  serviceAccountController,
+  rootCaPublisher,
+  garbageCollector,
+  nodeLifecycleController,
+  taintEvictionController,
+  podGarbageCollector,
+  endpointsController,
+  endpointSliceController,
+  replicaSetController,
+  replicationControllerController,
+  deploymentController,
+]
