@@ -4,7 +4,7 @@ import { type FieldError, notSupportedField, requiredField } from '../machinery/
 import { defineKind } from '../machinery/kind.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
+import { defaulted, type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
 import { number32, number64, text } from '../core/scalars.ts'
@@ -34,7 +34,7 @@ export const daemonSetSpec = object(`${APPS}DaemonSetSpec`, {
     }),
   ),
   minReadySeconds: number32(4),
-  revisionHistoryLimit: optional(6, int32()),
+  revisionHistoryLimit: defaulted(6, int32(), 10),
 })
 export interface DaemonSetSpec extends Infer<typeof daemonSetSpec> {}
 export const daemonSetStatus = object(`${APPS}DaemonSetStatus`, {

@@ -4,7 +4,18 @@ import { type FieldError, forbiddenField, invalidField, notSupportedField } from
 import { defineKind } from '../machinery/kind.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, type Infer, int32, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  defaulted,
+  array,
+  type Infer,
+  int32,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
 import { flag, listByKey, number32, number64, text } from '../core/scalars.ts'
@@ -21,14 +32,14 @@ export const deploymentStrategy = object(`${APPS}DeploymentStrategy`, {
   ),
 })
 export const deploymentSpec = object(`${APPS}DeploymentSpec`, {
-  replicas: optional(1, int32()),
+  replicas: defaulted(1, int32(), 1),
   selector: required(2, labelSelector),
   template: required(3, podTemplateSpec),
   strategy: struct(4, deploymentStrategy, { patchStrategy: 'retainKeys' }),
   minReadySeconds: number32(5),
-  revisionHistoryLimit: optional(6, int32()),
+  revisionHistoryLimit: defaulted(6, int32(), 10),
   paused: flag(7),
-  progressDeadlineSeconds: optional(9, int32()),
+  progressDeadlineSeconds: defaulted(9, int32(), 600),
 })
 export interface DeploymentSpec extends Infer<typeof deploymentSpec> {}
 export const deploymentCondition = object(`${APPS}DeploymentCondition`, {

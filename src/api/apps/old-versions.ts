@@ -24,7 +24,12 @@ function selectorFromTemplate(draft: Draft<JsonObject>): Bag {
 function relaxed(schema: ObjectSchema, extra: Readonly<Record<string, Field>> = {}): ObjectSchema {
   const spec = schema.fields['spec']
   if (spec === undefined || spec.schema.type !== 'object') return schema
-  const fields: Record<string, Field> = { ...spec.schema.fields, ...extra }
+  const fields: Record<string, Field> = {}
+  // The defaults of apps/v1 are not those of its predecessors; what is still open is filled after conversion.
+  for (const [name, field] of Object.entries({ ...spec.schema.fields, ...extra })) {
+    const { default: _later, ...bare } = field
+    fields[name] = bare
+  }
   const selector = fields['selector']
   if (selector !== undefined) fields['selector'] = { ...selector, presence: 'optional' }
   return { ...schema, fields: { ...schema.fields, spec: { ...spec, schema: { ...spec.schema, fields } } } }

@@ -4,7 +4,7 @@ import { invalidField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
+import { defaulted, type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
 import { number32, number64 } from '../core/scalars.ts'
@@ -13,7 +13,7 @@ import { oldWorkloadVersions } from './old-versions.ts'
 import { APPS, conditions, selectorUnchanged, validateCounts, validateWorkload } from './workload.ts'
 
 export const replicaSetSpec = object(`${APPS}ReplicaSetSpec`, {
-  replicas: optional(1, int32()),
+  replicas: defaulted(1, int32(), 1),
   selector: required(2, labelSelector),
   template: struct(3, podTemplateSpec),
   minReadySeconds: number32(4),
