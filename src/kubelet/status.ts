@@ -182,12 +182,33 @@ function statusesOf(
 const byName = (a: ApiContainerStatus, b: ApiContainerStatus) => (a.name < b.name ? -1 : 1)
 
 /** IP addresses of the pod: the host's on its network, else those of the newest sandbox while it is up. */
-function addresses(pod: Pod, runtime: PodRuntime, facts: StatusFacts): readonly string[] {
-  if (isHostNetwork(pod)) return runtime.sandboxes.length > 0 || pod.status?.podIP ? facts.hostIPs : []
+function addresses(pod: Pod, runtime: PodRuntime, old: PodStatus | undefined, facts: StatusFacts): readonly string[] {
+  if (isHostNetwork(pod)) return runtime.sandboxes.length > 0 || old?.podIP ? facts.hostIPs : []
   const ips = runtime.sandboxes.find((s) => s.ready)?.ips ?? []
   if (ips.length > 0) return ips
   // An ended pod keeps the address it had.
-  return pod.status?.podIPs?.map((p) => p.ip ?? '') ?? []
+  return old?.podIPs?.map((p) => p.ip) ?? []
+}
+
+interface ContainerParts {
+  readonly initContainerStatuses: readonly ApiContainerStatus[]
+  readonly containerStatuses: readonly ApiContainerStatus[]
+}
+function containerParts(pod: Pod, runtime: PodRuntime, old: PodStatus | undefined, facts: StatusFacts): ContainerParts {
+  const { spec } = pod
+  const inits = spec.initContainers ?? []
+  const idle = inits.length > 0 && !facts.ended ? initializing : creating
+  return {
+    initContainerStatuses: statusesOf(inits, old?.initContainerStatuses, runtime, idle, facts, true),
+    containerStatuses: statusesOf(spec.containers, old?.containerStatuses, runtime, idle, facts, false).sort(byName),
+  }
+}
+
+/** Every container has done what it had to: nothing will be started again. Sidecars may still run. */
+export function isPodDone(pod: Pod, runtime: PodRuntime, old: PodStatus | undefined, facts: StatusFacts): boolean {
+  const { initContainerStatuses, containerStatuses } = containerParts(pod, runtime, old, facts)
+  const phase = podPhase(pod.spec, initContainerStatuses, containerStatuses, false)
+  return phase === 'Succeeded' || phase === 'Failed'
 }
 
 export function computeStatus(
@@ -197,19 +218,7 @@ export function computeStatus(
   facts: StatusFacts,
 ): PodStatus {
   const { spec } = pod
-  const inits = spec.initContainers ?? []
-  const initContainerStatuses = statusesOf(
-    inits,
-    old?.initContainerStatuses,
-    runtime,
-    inits.length > 0 ? initializing : creating,
-    facts,
-    true,
-  )
-  const idle = inits.length > 0 && !facts.ended ? initializing : creating
-  const containerStatuses = statusesOf(spec.containers, old?.containerStatuses, runtime, idle, facts, false).sort(
-    byName,
-  )
+  const { initContainerStatuses, containerStatuses } = containerParts(pod, runtime, old, facts)
   const ephemeral = statusesOf(
     spec.ephemeralContainers ?? [],
     old?.ephemeralContainerStatuses,
@@ -218,18 +227,13 @@ export function computeStatus(
     facts,
     false,
   )
-  const computed = podPhase(spec, initContainerStatuses, containerStatuses, facts.ended)
-  const wanted = facts.failure === undefined ? computed : 'Failed'
-  const running = runtime.containers.some((c) => c.state === 'running')
-  // A terminal phase is told only when nothing runs any more; it never changes afterwards.
-  const settled = old?.phase === 'Succeeded' || old?.phase === 'Failed' ? old.phase : undefined
-  const isTerminal = wanted === 'Succeeded' || wanted === 'Failed'
-  const phase = settled ?? (isTerminal && running ? (old?.phase ?? 'Running') : wanted)
-  const ips = addresses(pod, runtime, facts)
+  const phase = phaseOf(pod, runtime, old, facts, { initContainerStatuses, containerStatuses })
+  const settled = old?.phase === phase && (phase === 'Succeeded' || phase === 'Failed')
+  const ips = addresses(pod, runtime, old, facts)
   const { hostIPs } = facts
   const failed = facts.failure !== undefined && phase === 'Failed' ? facts.failure : undefined
-  const reason = failed?.reason ?? (settled === undefined ? undefined : old?.reason)
-  const message = failed?.message ?? (settled === undefined ? undefined : old?.message)
+  const reason = failed?.reason ?? (settled ? old.reason : undefined)
+  const message = failed?.message ?? (settled ? old.message : undefined)
   return {
     phase,
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
@@ -244,4 +248,20 @@ export function computeStatus(
     ...(ephemeral.length === 0 ? {} : { ephemeralContainerStatuses: ephemeral }),
     qosClass: qosOf(pod),
   }
+}
+
+/** A terminal phase is told only when nothing runs any more, and never changes afterwards. */
+function phaseOf(
+  { spec }: Pod,
+  runtime: PodRuntime,
+  old: PodStatus | undefined,
+  facts: StatusFacts,
+  parts: ContainerParts,
+): string {
+  if (old?.phase === 'Succeeded' || old?.phase === 'Failed') return old.phase
+  const computed = podPhase(spec, parts.initContainerStatuses, parts.containerStatuses, facts.ended)
+  const wanted = facts.failure === undefined ? computed : 'Failed'
+  if (wanted !== 'Succeeded' && wanted !== 'Failed') return wanted
+  const running = runtime.containers.some((c) => c.state === 'running')
+  return running ? (old?.phase ?? 'Running') : wanted
 }

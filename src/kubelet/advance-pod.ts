@@ -1,0 +1,175 @@
+// One step of bringing a pod to what its spec says: volumes and sandbox side by side, then what the plan wants killed and
+// started, in order.
+import type { ContainerStatus } from '../ports/container-runtime.ts'
+import { unlessAborted } from './abortable.ts'
+import { formatSeconds } from './back-off.ts'
+import type { KubeletContext } from './context.ts'
+import { createSandbox, podSandboxConfig } from './ensure-sandbox.ts'
+import { killContainer, probeGraceSeconds } from './kill-container.ts'
+import { containerHash, containerNameOf, restartCountOf } from './labels.ts'
+import { type Kill, newestRun, type Plan, planPod, type Start } from './plan-pod.ts'
+import type { PodHandle } from './pod-handle.ts'
+import type { VolumeFailure } from './pod-volumes.ts'
+import { startContainer } from './start-container.ts'
+import { podTitle } from './types.ts'
+
+/** `refresh`: what the volumes show may have changed. */
+export async function advancePod(context: KubeletContext, handle: PodHandle, refresh: boolean): Promise<void> {
+  const { pod, volumes, ending } = handle
+  const failures = await unlessAborted(volumes.prepare(pod, handle.facts(), refresh), ending)
+  if (failures === undefined) return
+  if (failures.length > 0) return mountFailed(context, handle, failures)
+  const first = planPod(pod, context.view.pod(handle.uid), context.probes)
+  const [mountFailures, plan] = await Promise.all([volumes.setUp(), withSandbox(context, handle, first)])
+  if (mountFailures.length > 0) return mountFailed(context, handle, mountFailures)
+  if (plan === undefined || ending.aborted) return
+  await Promise.all(plan.kill.map((kill) => killOne(context, handle, kill)))
+  let well = true
+  for (const start of plan.start) {
+    if (ending.aborted) return
+    if (!(await startOne(context, handle, start, plan))) well = false
+  }
+  if (well) handle.recovered()
+  handle.publish()
+  await collect(context, handle)
+}
+
+function mountFailed(context: KubeletContext, handle: PodHandle, failures: readonly VolumeFailure[]): void {
+  for (const { volume, message } of failures)
+    context.record(
+      handle.pod,
+      undefined,
+      'Warning',
+      'FailedMount',
+      `MountVolume.SetUp failed for volume "${volume}" : ${message}`,
+    )
+  handle.publish()
+  handle.retry()
+}
+
+function killOne(
+  context: KubeletContext,
+  { pod }: PodHandle,
+  { because, container, status, message }: Kill,
+): Promise<void> {
+  const probed = because === 'liveness' || because === 'startup'
+  const graceSeconds = probed
+    ? probeGraceSeconds(pod, container.name, because)
+    : (pod.spec.terminationGracePeriodSeconds ?? 30)
+  return killContainer(context, pod, status, { message, graceSeconds })
+}
+
+/** Makes the sandbox when the plan wants one; answers the plan to go on with, undefined when there is none to go on. */
+async function withSandbox(context: KubeletContext, handle: PodHandle, plan: Plan): Promise<Plan | undefined> {
+  const { pod, uid } = handle
+  if (plan.killSandboxes) await clearSandboxes(context, handle)
+  if (plan.sandbox !== undefined) return plan
+  if (plan.createSandbox === undefined) return undefined
+  const { attempt } = plan.createSandbox
+  if (attempt > 0)
+    context.record(pod, undefined, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
+  const made = await createSandbox(context, pod, attempt)
+  if (made.ok) return planPod(pod, context.view.pod(uid), context.probes)
+  const message = `Failed to create pod sandbox: ${made.message}`
+  context.record(pod, undefined, 'Warning', 'FailedCreatePodSandBox', message)
+  handle.publish()
+  handle.retry()
+  return undefined
+}
+
+async function clearSandboxes(context: KubeletContext, { uid, pod }: PodHandle): Promise<void> {
+  const { view, runtime } = context
+  const { containers, sandboxes } = view.pod(uid)
+  const running = containers.filter((c) => c.state === 'running' || c.state === 'unknown')
+  const graceSeconds = pod.spec.terminationGracePeriodSeconds ?? 30
+  await Promise.all(running.map((status) => killContainer(context, pod, status, { graceSeconds })))
+  for (const { id } of sandboxes) await runtime.stopPodSandbox(id)
+  await Promise.all(sandboxes.map((s) => view.lookAtSandbox(s.id)))
+}
+
+/** Starts one container unless it has to wait; answers whether all is well. */
+async function startOne(context: KubeletContext, handle: PodHandle, start: Start, plan: Plan): Promise<boolean> {
+  const { container } = start
+  const { view, backOff, runtime } = context
+  const previous = newestRun(view.pod(handle.uid), container.name)
+  if (previous?.state === 'exited') {
+    const key = `${handle.uid}_${container.name}_${containerHash(container)}`
+    const remainingMs = backOff.remainingMs(key, previous.finishedAtMs)
+    if (remainingMs > 0) {
+      crashLoop(context, handle, container.name, backOff.delayMs(key, previous.finishedAtMs), remainingMs)
+      return true
+    }
+    backOff.advance(key, previous.finishedAtMs)
+  } else if (previous?.state === 'created') {
+    await runtime.removeContainer(previous.id)
+    await view.lookAtContainer(previous.id)
+  }
+  const { sandbox } = plan
+  if (sandbox === undefined) return false
+  const made = podSandboxConfig(context, handle.pod, sandbox.metadata.attempt)
+  if (!made.ok) throw new Error(made.message)
+  const result = await startContainer(context, {
+    pod: handle.pod,
+    container,
+    sandboxId: sandbox.id,
+    sandboxConfig: made.config,
+    restartCount: nextRestartCount(handle, container.name, previous),
+    facts: handle.facts(),
+    volumes: handle.volumes,
+    paths: handle.paths,
+    ending: handle.ending,
+  })
+  if (result.ok) handle.waiting.delete(container.name)
+  else {
+    handle.waiting.set(container.name, result.waiting)
+    if (result.retryAfterMs !== undefined) handle.wakeIn(Math.max(1, result.retryAfterMs))
+    handle.publish()
+  }
+  return result.ok
+}
+
+function nextRestartCount({ pod }: PodHandle, name: string, previous: ContainerStatus | undefined): number {
+  if (previous !== undefined) return restartCountOf(previous) + (previous.state === 'created' ? 0 : 1)
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status
+  const all = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses]
+  const known = all.find((s) => s.name === name)
+  return known?.containerID === undefined ? 0 : known.restartCount + 1
+}
+
+function crashLoop(
+  context: KubeletContext,
+  handle: PodHandle,
+  name: string,
+  delayMs: number,
+  remainingMs: number,
+): void {
+  const title = podTitle(handle.pod)
+  const message = `back-off ${formatSeconds(delayMs)} restarting failed container=${name} pod=${title}`
+  if (handle.waiting.get(name)?.message !== message) {
+    const text = `Back-off restarting failed container ${name} in pod ${title}`
+    context.record(handle.pod, name, 'Warning', 'BackOff', text)
+  }
+  handle.waiting.set(name, { reason: 'CrashLoopBackOff', message })
+  handle.wakeIn(remainingMs)
+}
+
+/** Removes runs of containers that no status and no log request needs, all but the newest two, and empty old sandboxes. */
+async function collect(context: KubeletContext, { uid }: PodHandle): Promise<void> {
+  const { view, runtime, disk } = context
+  const { containers, sandboxes } = view.pod(uid)
+  const seen = new Map<string, number>()
+  for (const status of containers) {
+    const name = containerNameOf(status)
+    const count = (seen.get(name) ?? 0) + 1
+    seen.set(name, count)
+    if (count <= 2 || status.state === 'running') continue
+    await runtime.removeContainer(status.id)
+    await disk.remove(status.logPath)
+    await view.lookAtContainer(status.id)
+  }
+  for (const { id, ready } of sandboxes.slice(1)) {
+    if (ready || view.pod(uid).containers.some((c) => c.sandboxId === id)) continue
+    await runtime.removePodSandbox(id)
+    await view.lookAtSandbox(id)
+  }
+}

@@ -1,0 +1,54 @@
+// Making the pod's sandbox: its cgroup, its log directory, then the runtime's part with the network.
+import type { SandboxConfig } from '../ports/container-runtime.ts'
+import type { KubeletContext } from './context.ts'
+import { podDns } from './dns-config.ts'
+import { podLogDirectory, sandboxConfig, sandboxHostname } from './sandbox.ts'
+import { podCgroup, podCgroupResources } from './resources.ts'
+import type { Pod } from './types.ts'
+import { userNamespaceOf } from './user-namespaces.ts'
+
+export type SandboxResult =
+  | { readonly ok: true; readonly id: string }
+  | { readonly ok: false; readonly message: string }
+
+/** The configuration of a pod's sandbox, the same for its creation and for every container in it. */
+export function podSandboxConfig(
+  context: KubeletContext,
+  pod: Pod,
+  attempt: number,
+): { readonly ok: true; readonly config: SandboxConfig } | { readonly ok: false; readonly message: string } {
+  const hostname = sandboxHostname(pod, context.config.clusterDomain)
+  if (!hostname.ok) return hostname
+  const dns = podDns(pod, context.dns)
+  const config = sandboxConfig(pod, hostname.hostname, {
+    attempt,
+    logRoot: context.config.podLogsDirectory,
+    clusterDomain: context.config.clusterDomain,
+    dns,
+    cgroupParent: context.host.cgroups.parentFor(podCgroup(pod)),
+    userns: userNamespaceOf(pod),
+  })
+  return { ok: true, config }
+}
+
+/** Boundary: what the runtime refuses becomes the answer. */
+export async function createSandbox(context: KubeletContext, pod: Pod, attempt: number): Promise<SandboxResult> {
+  const { runtime, view, host, disk, config: settings } = context
+  const made = podSandboxConfig(context, pod, attempt)
+  if (!made.ok) return made
+  for (const { reason, message } of podDns(pod, context.dns).warnings)
+    context.record(pod, undefined, 'Warning', reason, message)
+  try {
+    const handler = pod.spec.runtimeClassName ? await context.runtimeHandler(pod.spec.runtimeClassName) : ''
+    if (handler === undefined) return { ok: false, message: `RuntimeClass "${pod.spec.runtimeClassName}" not found` }
+    await Promise.all([
+      host.cgroups.ensure(podCgroup(pod), podCgroupResources(pod, settings.podPidsLimit)),
+      disk.mkdir(podLogDirectory(settings.podLogsDirectory, pod)),
+    ])
+    const id = await runtime.runPodSandbox(made.config, handler)
+    await view.lookAtSandbox(id)
+    return { ok: true, id }
+  } catch (error) {
+    return { ok: false, message: error instanceof Error ? error.message : String(error) }
+  }
+}

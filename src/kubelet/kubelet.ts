@@ -1,0 +1,200 @@
+// The node agent: runs the pods that the API binds to this node. It is pure over its ports; what it must know after a
+// restart it reads from the runtime and the API, so running containers are simply taken over.
+import { type Node, nodes } from '../api/core/node.ts'
+import { pods } from '../api/core/pod.ts'
+import { type Service, services } from '../api/core/service.ts'
+import { runtimeClasses } from '../api/node/runtime-class.ts'
+import type { Client } from '../client/client.ts'
+import { createEventRecorder } from '../client/event-recorder.ts'
+import type { InformerFactory } from '../client/informer.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { Log } from '../ports/log.ts'
+import type { NodeApi } from '../ports/node-api.ts'
+import type { NodeHost } from '../ports/node-host.ts'
+import type { Prober } from '../ports/prober.ts'
+import type { Random } from '../ports/random.ts'
+import { BackOff } from './back-off.ts'
+import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
+import type { KubeletContext } from './context.ts'
+import { parseResolvConf } from './dns-config.ts'
+import type { ServiceFacts } from './env.ts'
+import { Images } from './images.ts'
+import { kubeletRequest } from './http.ts'
+import { NodeAgent } from './node-agent.ts'
+import { createNodeApi } from './node-api.ts'
+import { noPressure } from './node-status.ts'
+import { ObjectCache } from './object-cache.ts'
+import { PodSet } from './pod-set.ts'
+import { Probes } from './probes.ts'
+import { prepareNode, unprepareNode } from './prepare-node.ts'
+import { RuntimeView } from './runtime-view.ts'
+import { StatusWriter } from './status-writer.ts'
+import { Tokens } from './tokens.ts'
+import { fieldPathOf, type RecordPodEvent } from './types.ts'
+
+export interface KubeletOptions {
+  readonly client: Client
+  readonly informers: InformerFactory
+  readonly runtime: ContainerRuntime
+  readonly disk: Disk
+  readonly host: NodeHost
+  readonly prober: Prober
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly nodeName: string
+  readonly config?: Partial<KubeletConfig>
+}
+export interface StopOptions {
+  /** 'keep' leaves the containers running for a later kubelet; 'remove' ends all pods on the node (they stay in the API)
+   * and takes away what the kubelet made on the host. */
+  readonly pods: 'keep' | 'remove'
+  /** With 'remove': how long containers may take. */
+  readonly graceSeconds?: number
+}
+export interface Kubelet {
+  readonly api: NodeApi
+  /** Resolves when the view of the runtime and the API's pods are complete and every pod has been looked at once. */
+  readonly synced: Promise<void>
+  stop(options?: StopOptions): Promise<void>
+}
+
+const factsOf = (service: Service): ServiceFacts => ({
+  name: service.metadata.name,
+  namespace: service.metadata.namespace ?? '',
+  clusterIP: service.spec.clusterIP ?? '',
+  ports: (service.spec.ports ?? []).map(({ name, port, protocol }) => ({ name: name ?? '', port, protocol })),
+})
+
+/** Makes the parts and ties them together; they know each other only through the context. */
+async function makeContext(options: KubeletOptions, podSet: () => PodSet | undefined): Promise<KubeletContext> {
+  const { client, informers, runtime, disk, host, prober, clock, random, log, nodeName } = options
+  const config: KubeletConfig = { ...defaultKubeletConfig, ...options.config }
+  const [machine, version] = await Promise.all([host.facts(), runtime.version()])
+  const text = async (path: string) => new TextDecoder().decode((await disk.readFile(path)) ?? new Uint8Array())
+  const [resolvConf, nodeHostsFile] = await Promise.all([text(config.resolvConf), text('/etc/hosts')])
+  const recorder = createEventRecorder({ client, clock, log, component: 'kubelet', host: nodeName })
+  const record: RecordPodEvent = (pod, container, type, reason, message) => {
+    const { name, namespace, uid, resourceVersion } = pod.metadata
+    const fieldPath = container === undefined ? {} : { fieldPath: fieldPathOf(pod.spec, container) }
+    const where = namespace === undefined ? {} : { namespace }
+    recorder.event(
+      { apiVersion: 'v1', kind: 'Pod', name, uid, resourceVersion, ...where, ...fieldPath },
+      type,
+      reason,
+      message,
+    )
+  }
+  const wake = (uid: string) => podSet()?.worker(uid)?.wake()
+  const refresh = (uid: string) => podSet()?.worker(uid)?.refresh()
+  const serviceInformer = informers.informer(services)
+  const userAgent = `kube-probe/${/\d+\.\d+/.exec(config.version)?.[0] ?? ''}`
+  const probes = new Probes({
+    ...{ runtime, prober, clock, record, userAgent },
+    hostIP: () => machine.addresses[0] ?? '',
+    onChange: (uid) => {
+      podSet()?.worker(uid)?.publish()
+      wake(uid)
+    },
+  })
+  const context: KubeletContext = {
+    ...{
+      client,
+      runtime,
+      disk,
+      host,
+      prober,
+      clock,
+      random,
+      log,
+      nodeName,
+      config,
+      record,
+      machine,
+      nodeHostsFile,
+      probes,
+    },
+    view: new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid)),
+    images: new Images(runtime, clock, record, { parallelPulls: config.maxParallelImagePulls }),
+    writer: new StatusWriter(client, clock, log),
+    objects: new ObjectCache({ client, clock, random, log, onChange: refresh }),
+    tokens: new Tokens(client, clock, random, refresh),
+    backOff: new BackOff(clock, 10_000, config.maxCrashBackOffMs),
+    runtimeName: version.name,
+    runtimeVersion: `${version.name}://${version.version.replace(/^v/, '')}`,
+    recorder,
+    dns: { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, node: parseResolvConf(resolvConf) },
+    hostIPs: () => machine.addresses,
+    allocatable: () => podSet()?.allocatable() ?? {},
+    services: async () => {
+      await serviceInformer.synced
+      return [...serviceInformer.list()].map(factsOf)
+    },
+    userAgent,
+    runtimeHandler: async (name) => (await client.resource(runtimeClasses).find(name))?.handler,
+  }
+  return context
+}
+
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const { informers, nodeName } = options
+  let podSet: PodSet | undefined
+  const context = await makeContext(options, () => podSet)
+  const { recorder, machine, view, log } = context
+  const aboutNode = { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }
+  const agent = new NodeAgent(context, {
+    recordNode: (type, reason, message) => recorder.event(aboutNode, type, reason, message),
+    pressure: () => noPressure,
+    runtimeTrouble: () => (view.listedAtMs === 0 ? 'PLEG is not healthy: pleg has yet to be successful' : undefined),
+  })
+  const set = new PodSet(context, () => agent.allocatable())
+  podSet = set
+  await prepareNode(context)
+  const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
+  const unwatchNode = nodeInformer.handle({
+    add: (node: Node) => agent.seen(node),
+    update: (node: Node) => agent.seen(node),
+    delete: () => agent.gone(),
+  })
+  const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
+  const listed = view.start()
+  agent.start()
+  // Containers must be known before pods are looked at, or running ones would be started twice.
+  let unwatchPods = () => {}
+  const synced = Promise.all([listed, podInformer.synced]).then(() => {
+    agent.update()
+    unwatchPods = podInformer.handle({
+      add: (pod) => set.apply(pod),
+      update: (pod) => set.apply(pod),
+      delete: (pod) => set.remove(pod),
+    })
+    set.endOrphans()
+    log.info('kubelet runs', { node: nodeName, runtime: context.runtimeVersion, cpus: machine.cpuCount })
+  })
+  const api = createNodeApi({
+    context,
+    findPod: (namespace, name) => set.find(namespace, name),
+    onPodChange: (uid, changed) => set.onChange(uid, changed),
+    request: (request) => kubeletRequest({ context, pods: set, agent }, request),
+  })
+  return {
+    api,
+    synced,
+    async stop(stopOptions = { pods: 'keep' }) {
+      unwatchNode()
+      unwatchPods()
+      agent.stop()
+      if (stopOptions.pods === 'remove') await set.removeAll(stopOptions.graceSeconds ?? 2)
+      set.stop()
+      context.probes.stop()
+      view.stop()
+      context.objects.stop()
+      context.tokens.stop()
+      context.writer.stop()
+      recorder.stop()
+      if (stopOptions.pods === 'remove') await unprepareNode(context)
+    },
+  }
+}

@@ -1,0 +1,27 @@
+// What the steps of a pod's life see of its worker.
+import type { RuntimeFacts } from './field-ref.ts'
+import type { PodPaths } from './paths.ts'
+import type { PodVolumes } from './pod-volumes.ts'
+import type { Waiting } from './status.ts'
+import type { Pod } from './types.ts'
+
+export interface PodHandle {
+  readonly uid: string
+  /** The newest that the API or the manifest says. */
+  readonly pod: Pod
+  readonly paths: PodPaths
+  readonly volumes: PodVolumes
+  /** Why containers do not run, by name. */
+  readonly waiting: Map<string, Waiting>
+  /** Aborted when the pod is to end. */
+  readonly ending: AbortSignal
+  readonly facts: () => RuntimeFacts
+  /** Tells the API the status as it is now. */
+  publish(): void
+  /** Wakes the worker in `delayMs` at the latest. */
+  wakeIn(delayMs: number): void
+  /** Wakes it after a wait that grows from failure to failure. */
+  retry(): void
+  /** All went well: the next failure waits briefly again. */
+  recovered(): void
+}

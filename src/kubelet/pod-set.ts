@@ -1,0 +1,125 @@
+// The pods of this node by UID, each with its worker. A pod of the same name waits for its predecessor's end.
+import type { KubeletContext } from './context.ts'
+import { ghostPod } from './ghost-pod.ts'
+import { podPaths, podsRoot } from './paths.ts'
+import { removePodFiles } from './pod-volumes.ts'
+import { PodWorker } from './pod-worker.ts'
+import { cpuShares, podAmount, qosCgroup, qosOf } from './resources.ts'
+import { namespaceOf, type Pod } from './types.ts'
+
+export class PodSet {
+  readonly #context: KubeletContext
+  readonly #workers = new Map<string, PodWorker>()
+  readonly #listeners = new Map<string, Set<() => void>>()
+  readonly #allocatable: () => Readonly<Record<string, string>>
+  #burstableShares = 0
+  constructor(context: KubeletContext, allocatable: () => Readonly<Record<string, string>>) {
+    this.#context = context
+    this.#allocatable = allocatable
+  }
+  allocatable(): Readonly<Record<string, string>> {
+    return this.#allocatable()
+  }
+  worker(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid)
+  }
+  workers(): Iterable<PodWorker> {
+    return this.#workers.values()
+  }
+  find(namespace: string, name: string): PodWorker | undefined {
+    let found: PodWorker | undefined
+    for (const worker of this.#workers.values()) {
+      if (worker.pod.metadata.name !== name || namespaceOf(worker.pod) !== namespace) continue
+      if (found === undefined || found.isEnding) found = worker
+    }
+    return found
+  }
+  /** Takes in a pod as the API says it. */
+  apply(pod: Pod): void {
+    const known = this.#workers.get(pod.metadata.uid)
+    if (known !== undefined) {
+      known.update(pod)
+      return
+    }
+    const worker = new PodWorker(this.#context, pod)
+    this.#workers.set(pod.metadata.uid, worker)
+    this.#balance()
+    worker.wake()
+  }
+  remove(last: Pod): void {
+    this.#workers.get(last.metadata.uid)?.remove(last)
+    this.#sweep()
+  }
+  runtimeChanged(uid: string): void {
+    this.#workers.get(uid)?.runtimeChanged()
+    for (const listener of this.#listeners.get(uid) ?? []) listener()
+  }
+  onChange(uid: string, changed: () => void): () => void {
+    const set = this.#listeners.get(uid) ?? new Set()
+    this.#listeners.set(uid, set)
+    set.add(changed)
+    return () => {
+      set.delete(changed)
+      if (set.size === 0) this.#listeners.delete(uid)
+    }
+  }
+  /** Ends what runs here of pods that the API does not have, and removes their files. */
+  endOrphans(): void {
+    const { view, log } = this.#context
+    for (const uid of view.uids()) {
+      if (this.#workers.has(uid)) continue
+      const pod = ghostPod(uid, view.pod(uid))
+      log.info('ending a pod that the API does not have', {
+        pod: pod.metadata.name,
+        namespace: pod.metadata.namespace,
+        uid,
+      })
+      const worker = new PodWorker(this.#context, pod)
+      this.#workers.set(uid, worker)
+      worker.remove(pod)
+    }
+    this.#removeOrphanFiles().catch((error: unknown) => {
+      log.warn('cannot remove files of a pod that is gone', { error: String(error) })
+    })
+  }
+  async #removeOrphanFiles(): Promise<void> {
+    const { disk, config } = this.#context
+    for (const { name } of (await disk.readdir(podsRoot(config.rootDirectory))) ?? []) {
+      if (this.#workers.has(name)) continue
+      const paths = podPaths(config.rootDirectory, name)
+      await removePodFiles(disk, paths)
+      await disk.remove(paths.directory)
+    }
+  }
+  /** Ends every pod here and now; the API keeps them. */
+  async removeAll(graceSeconds: number): Promise<void> {
+    await Promise.all([...this.#workers.values()].map((worker) => worker.evacuate(graceSeconds)))
+    this.#workers.clear()
+  }
+  stop(): void {
+    for (const worker of this.#workers.values()) worker.stop()
+    this.#workers.clear()
+  }
+  /** Drops workers of which nothing is left; called when something ended. */
+  #sweep(): void {
+    for (const [uid, worker] of this.#workers)
+      if (worker.isForgotten) this.#workers.delete(uid)
+      else if (worker.isRemoved) worker.whenForgotten(() => this.#drop(uid, worker))
+  }
+  #drop(uid: string, worker: PodWorker): void {
+    if (this.#workers.get(uid) === worker) this.#workers.delete(uid)
+    this.#balance()
+  }
+  /** The shares of all Burstable pods together follow their requests. Boundary: a failure is logged. */
+  #balance(): void {
+    let milli = 0
+    for (const { pod, isEnded } of this.#workers.values())
+      if (!isEnded && qosOf(pod) === 'Burstable') milli += podAmount(pod.spec, 'requests', 'cpu')
+    const shares = cpuShares(milli)
+    if (shares === this.#burstableShares) return
+    this.#burstableShares = shares
+    this.#context.host.cgroups.update(qosCgroup('Burstable'), { cpuShares: shares }).catch((error: unknown) => {
+      this.#context.log.warn('cannot set the shares of Burstable pods', { error: String(error) })
+    })
+  }
+}

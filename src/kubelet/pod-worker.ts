@@ -1,0 +1,334 @@
+// One worker a pod: whatever happens to it (the API, the runtime, a probe, a timer) wakes the worker, which looks at the
+// newest state and brings the pod one step on. Steps of one pod never overlap. Nothing is remembered that a restart could
+// not find again in the runtime and the API.
+import { pods } from '../api/core/pod.ts'
+import { equal } from '../api/machinery/equal.ts'
+import { isReason } from '../api/machinery/errors.ts'
+import type { Timer } from '../ports/clock.ts'
+import type { ContainerStatus } from '../ports/container-runtime.ts'
+import { advancePod } from './advance-pod.ts'
+import { parseSeconds } from './back-off.ts'
+import type { KubeletContext } from './context.ts'
+import type { RuntimeFacts } from './field-ref.ts'
+import { podGraceSeconds } from './kill-container.ts'
+import { containerHash } from './labels.ts'
+import { type PodPaths, podPaths } from './paths.ts'
+import type { PodHandle } from './pod-handle.ts'
+import { PodVolumes } from './pod-volumes.ts'
+import { computeStatus, isPodDone, type StatusFacts, type Waiting } from './status.ts'
+import { erasePod, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
+import { terminationMessage } from './termination-message.ts'
+import { everyContainer, isHostNetwork, namespaceOf, type Pod, podTitle } from './types.ts'
+
+const firstRetryMs = 500
+const lastRetryMs = 10_000
+/** While containers are being started, what happens on the way is told this late, if it is not overtaken. */
+const softDelayMs = 250
+
+export class PodWorker implements PodHandle {
+  readonly uid: string
+  readonly paths: PodPaths
+  readonly volumes: PodVolumes
+  readonly waiting = new Map<string, Waiting>()
+  /** The pod as the API or the manifest says it. */
+  pod: Pod
+  readonly #context: KubeletContext
+  readonly #abort = new AbortController()
+  readonly #messages = new Map<string, string>()
+  #failure: Waiting | undefined
+  #failureGraceSeconds: number | undefined
+  /** The API does not have the pod any more. */
+  #gone = false
+  #grace: Grace | undefined
+  #ended = false
+  #forgotten = false
+  #dirty = false
+  #refresh = false
+  #starting = false
+  #syncing: Promise<void> | undefined
+  #publishing: Promise<void> | undefined
+  #publishAgain = false
+  #softTimer: Timer | undefined
+  #timer: Timer | undefined
+  #timerAtMs = Number.POSITIVE_INFINITY
+  #retryMs = firstRetryMs
+  readonly #onForgotten: (() => void)[] = []
+
+  constructor(context: KubeletContext, pod: Pod) {
+    this.#context = context
+    this.pod = pod
+    this.uid = pod.metadata.uid
+    this.paths = podPaths(context.config.rootDirectory, this.uid)
+    const { disk, clock, objects, tokens, allocatable } = context
+    this.volumes = new PodVolumes({ disk, clock, objects, tokens, allocatable }, this.paths)
+    context.objects.follow(pod)
+    this.#restoreBackOff()
+  }
+  get ending(): AbortSignal {
+    return this.#abort.signal
+  }
+  /** True once the pod is being stopped, for whatever reason. */
+  get isEnding(): boolean {
+    return this.#grace !== undefined
+  }
+  /** Nothing of it runs and its volumes are gone. */
+  get isEnded(): boolean {
+    return this.#ended
+  }
+  /** Nothing is left of the pod; its worker may be dropped. */
+  get isForgotten(): boolean {
+    return this.#forgotten
+  }
+
+  /** The API does not have it any more; it may still be ending. */
+  get isRemoved(): boolean {
+    return this.#gone
+  }
+  whenForgotten(forgotten: () => void): void {
+    if (this.#forgotten) forgotten()
+    else this.#onForgotten.push(forgotten)
+  }
+
+  /** Takes in what the API says now. */
+  update(pod: Pod): void {
+    const before = this.pod.metadata
+    this.pod = pod
+    this.#context.objects.follow(pod)
+    const { labels, annotations } = pod.metadata
+    if (!equal(before.labels, labels) || !equal(before.annotations, annotations)) this.#refresh = true
+    if (this.#mustEnd()) this.#abort.abort()
+    const seconds = podGraceSeconds(pod)
+    if (this.#grace !== undefined && !this.#ended && seconds < this.#grace.seconds) this.#hurry(this.#grace, seconds)
+    this.publish()
+    this.wake()
+  }
+  /** The API no longer has the pod: whatever runs of it must end. */
+  remove(last: Pod): void {
+    this.pod = last
+    this.#gone = true
+    this.#abort.abort()
+    this.wake()
+  }
+  /** The pod fails as a whole: evicted, refused by the node, past its deadline. */
+  fail(reason: string, message: string, graceSeconds?: number): void {
+    if (this.#failure !== undefined || this.isEnding) return
+    this.#failure = { reason, message }
+    this.#failureGraceSeconds = graceSeconds
+    this.#abort.abort()
+    this.wake()
+  }
+  /** What its volumes or environment show has changed. */
+  refresh(): void {
+    this.#refresh = true
+    this.wake()
+  }
+  /** The runtime holds something else of it. */
+  runtimeChanged(): void {
+    if (!this.#starting) this.publish()
+    else
+      this.#softTimer ??= this.#context.clock.after(softDelayMs, () => {
+        this.#softTimer = undefined
+        this.publish()
+      })
+    this.wake()
+  }
+  wake(): void {
+    this.#dirty = true
+    this.#syncing ??= this.#run()
+  }
+  wakeIn(delayMs: number): void {
+    const { clock } = this.#context
+    const atMs = clock.monotonic() + delayMs
+    if (atMs >= this.#timerAtMs || this.#forgotten) return
+    this.#timer?.cancel()
+    this.#timerAtMs = atMs
+    this.#timer = clock.after(delayMs, () => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY
+      this.wake()
+    })
+  }
+  retry(): void {
+    this.wakeIn(this.#retryMs)
+    this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2)
+  }
+  recovered(): void {
+    this.#retryMs = firstRetryMs
+  }
+  /** Leaves everything as it runs; a later kubelet takes it over. */
+  stop(): void {
+    this.#forgotten = true
+    this.#timer?.cancel()
+    this.#softTimer?.cancel()
+    this.#abort.abort()
+  }
+  facts(): RuntimeFacts {
+    const sandbox = this.#context.view.pod(this.uid).sandboxes.find((s) => s.ready)
+    const hostIPs = this.#context.hostIPs()
+    return {
+      podIPs: isHostNetwork(this.pod) ? hostIPs : (sandbox?.ips ?? []),
+      hostIPs,
+      nodeName: this.#context.nodeName,
+    }
+  }
+
+  /** Boundary: a step that fails is logged and tried again, later and later. */
+  async #run(): Promise<void> {
+    await Promise.resolve()
+    while (this.#dirty && !this.#forgotten) {
+      this.#dirty = false
+      try {
+        await this.#step()
+      } catch (error) {
+        this.#context.log.error('pod step failed', { pod: podTitle(this.pod), error: String(error) })
+        this.retry()
+      }
+    }
+    this.#syncing = undefined
+  }
+  async #step(): Promise<void> {
+    this.#checkDeadline()
+    if (this.#ended) return this.#afterEnd()
+    if (this.isEnding || this.#mustEnd() || this.#isDone()) return this.#end()
+    const refresh = this.#refresh
+    this.#refresh = false
+    this.publish()
+    this.#starting = true
+    try {
+      await advancePod(this.#context, this, refresh)
+    } finally {
+      this.#starting = false
+      this.#softTimer?.cancel()
+      this.#softTimer = undefined
+    }
+    if (refresh && this.ending.aborted) this.#refresh = true
+  }
+  #mustEnd(): boolean {
+    const { phase } = this.#context.writer.last(this.uid) ?? this.pod.status
+    const terminal = phase === 'Succeeded' || phase === 'Failed'
+    const deleted = this.pod.metadata.deletionTimestamp !== undefined
+    return this.#gone || this.#failure !== undefined || deleted || terminal
+  }
+  #checkDeadline(): void {
+    const seconds = this.pod.spec.activeDeadlineSeconds
+    const start = (this.#context.writer.last(this.uid) ?? this.pod.status).startTime
+    if (seconds === undefined || start === undefined || this.isEnding) return
+    const leftMs = Date.parse(start) + seconds * 1000 - this.#context.clock.now()
+    if (leftMs > 0) this.wakeIn(leftMs)
+    else this.fail('DeadlineExceeded', 'Pod was active on the node longer than the specified deadline')
+  }
+  #isDone(): boolean {
+    const { view, writer } = this.#context
+    const runtime = view.pod(this.uid)
+    if (runtime.containers.length === 0) return false
+    return isPodDone(this.pod, runtime, writer.last(this.uid) ?? this.pod.status, this.#statusFacts(false))
+  }
+
+  async #end(): Promise<void> {
+    this.#abort.abort()
+    const { clock } = this.#context
+    const seconds = this.#failureGraceSeconds ?? podGraceSeconds(this.pod)
+    this.#grace ??= new Grace(seconds, () => clock.monotonic())
+    this.publish()
+    await stopPod(this.#context, this, this.#grace)
+    await releasePod(this.#context, this)
+    this.#ended = true
+    this.publish()
+    await this.#afterEnd()
+  }
+  /** Asks the API to forget a deleted pod, and takes away the rest once it has. */
+  async #afterEnd(): Promise<void> {
+    const { writer, client } = this.#context
+    if (!this.#gone && this.pod.metadata.deletionTimestamp !== undefined) {
+      await this.#publishing
+      await writer.flush(this.uid)
+      try {
+        await client.resource(pods).delete(this.pod.metadata.name, namespaceOf(this.pod), {
+          gracePeriodSeconds: 0,
+          preconditions: { uid: this.uid },
+        })
+      } catch (error) {
+        // Boundary: somebody else was faster, or a new pod has the name already.
+        if (!isReason(error, 'NotFound') && !isReason(error, 'Conflict')) throw error
+      }
+    }
+    if (!this.#gone) return
+    await erasePod(this.#context, this)
+    this.stop()
+    for (const forgotten of this.#onForgotten) forgotten()
+  }
+  /** Ends everything of the pod on this node without a word to the API. Boundary: what fails is logged. */
+  async evacuate(graceSeconds: number): Promise<void> {
+    this.stop()
+    await this.#syncing
+    const { clock, log } = this.#context
+    try {
+      await stopPod(this.#context, this, new Grace(graceSeconds, () => clock.monotonic()))
+      await releasePod(this.#context, this)
+      await erasePod(this.#context, this)
+    } catch (error) {
+      log.error('cannot end a pod', { pod: podTitle(this.pod), error: String(error) })
+    }
+  }
+  #hurry(grace: Grace, seconds: number): void {
+    hurryPod(this.#context, this, grace, seconds).catch((error: unknown) => {
+      this.#context.log.warn('cannot hasten a pod to its end', { pod: podTitle(this.pod), error: String(error) })
+    })
+  }
+
+  /** Computes the status from what is known now and hands it to the writer; also keeps the probes in step. */
+  publish(): void {
+    if (this.#forgotten) return
+    this.#publishAgain = true
+    this.#publishing ??= this.#publish()
+  }
+  async #publish(): Promise<void> {
+    await Promise.resolve()
+    while (this.#publishAgain && !this.#forgotten) {
+      this.#publishAgain = false
+      const { view, probes, writer } = this.#context
+      for (const status of view.pod(this.uid).containers)
+        if (status.state === 'exited' && !this.#messages.has(status.id)) await this.#readMessage(status)
+      const runtime = view.pod(this.uid)
+      probes.sync(this.pod, runtime, this.isEnding)
+      const old = writer.last(this.uid) ?? this.pod.status
+      if (!this.#gone) writer.set(this.pod, computeStatus(this.pod, runtime, old, this.#statusFacts(this.#ended)))
+    }
+    this.#publishing = undefined
+  }
+  /** Boundary: a message that cannot be read is none. */
+  async #readMessage(status: ContainerStatus): Promise<void> {
+    let message = ''
+    try {
+      message = await terminationMessage(this.#context.disk, status, everyContainer(this.pod.spec).length)
+    } catch (error) {
+      this.#context.log.warn('cannot read a termination message', { pod: podTitle(this.pod), error: String(error) })
+    }
+    this.#messages.set(status.id, message === '' ? status.message : message)
+  }
+  #statusFacts(ended: boolean): StatusFacts {
+    const { clock, hostIPs, runtimeName, probes } = this.#context
+    return {
+      nowMs: clock.now(),
+      hostIPs: hostIPs(),
+      runtimeName,
+      waiting: this.waiting,
+      started: (id) => probes.started(id),
+      ready: (id) => probes.ready(id),
+      ended,
+      failure: this.#failure,
+      messages: this.#messages,
+    }
+  }
+  /** A wait that was in force when the kubelet stopped is in force again. */
+  #restoreBackOff(): void {
+    const { containerStatuses = [], initContainerStatuses = [] } = this.pod.status
+    for (const { name, state } of [...containerStatuses, ...initContainerStatuses]) {
+      if (state?.waiting?.reason !== 'CrashLoopBackOff') continue
+      const text = /^back-off (\S+) restarting/.exec(state.waiting.message ?? '')?.[1]
+      const delayMs = text === undefined ? undefined : parseSeconds(text)
+      const container = everyContainer(this.pod.spec).find((c) => c.name === name)
+      if (delayMs !== undefined && container !== undefined)
+        this.#context.backOff.restore(`${this.uid}_${name}_${containerHash(container)}`, delayMs)
+    }
+  }
+}

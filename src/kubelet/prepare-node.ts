@@ -1,0 +1,42 @@
+// What the kubelet makes on the node before the first pod: its directories, the tmpfs for secrets, the cgroups by class.
+import { amount, cpuShares } from './resources.ts'
+import type { KubeletContext } from './context.ts'
+import { podsRoot, secretsRoot } from './paths.ts'
+
+const secretsBytes = 256 * 2 ** 20
+
+export async function prepareNode(context: KubeletContext): Promise<void> {
+  const { disk, config } = context
+  await Promise.all([
+    disk.mkdir(podsRoot(config.rootDirectory), { mode: 0o750 }),
+    disk.mkdir(config.podLogsDirectory),
+    disk.mkdir(`${config.rootDirectory}/seccomp`),
+    prepareSecrets(context),
+    prepareCgroups(context),
+  ])
+  // Volumes that a container mounts with Bidirectional propagation must reach the others.
+  await disk.makeShared(config.rootDirectory)
+}
+async function prepareSecrets({ disk, config }: KubeletContext): Promise<void> {
+  const root = secretsRoot(config.rootDirectory)
+  await disk.mkdir(root, { mode: 0o755 })
+  const mounts = await disk.mounts(root)
+  if (!mounts.some((mount) => mount.target === root))
+    await disk.mountTmpfs(root, { mode: 0o755, sizeBytes: secretsBytes })
+}
+async function prepareCgroups({ host, allocatable }: KubeletContext): Promise<void> {
+  const { cgroups } = host
+  await cgroups.ensure('/kubepods', { cpuShares: cpuShares(amount(allocatable(), 'cpu')) })
+  await Promise.all([
+    cgroups.ensure('/kubepods/burstable', { cpuShares: 2 }),
+    cgroups.ensure('/kubepods/besteffort', { cpuShares: 2 }),
+  ])
+}
+
+/** Takes it all away again, when no pod is left. */
+export async function unprepareNode({ disk, host, config }: KubeletContext): Promise<void> {
+  const root = config.rootDirectory
+  for (const mount of [...(await disk.mounts(root))].reverse()) await disk.unmount(mount.target)
+  await disk.remove(podsRoot(root))
+  await host.cgroups.remove('/kubepods')
+}

@@ -1,0 +1,92 @@
+// Ending a pod: app containers together, then sidecars in reverse order, all within one grace period; then the sandbox.
+// What is left on the node is taken away in two parts: what the API's deletion waits for, and the rest.
+import type { ContainerStatus } from '../ports/container-runtime.ts'
+import type { KubeletContext } from './context.ts'
+import { killContainer } from './kill-container.ts'
+import { containerNameOf } from './labels.ts'
+import type { PodHandle } from './pod-handle.ts'
+import { podCgroup } from './resources.ts'
+import { podLogDirectory } from './sandbox.ts'
+import { isSidecar } from './types.ts'
+
+const isAlive = (status: ContainerStatus) => status.state === 'running' || status.state === 'unknown'
+
+/** The grace period of an ending pod; it may be cut short while it runs. */
+export class Grace {
+  seconds: number
+  readonly #startedMs: number
+  readonly #now: () => number
+  /** Aborted when it is cut short: preStop hooks that sleep end. */
+  readonly cut = new AbortController()
+  constructor(seconds: number, now: () => number) {
+    this.seconds = seconds
+    this.#now = now
+    this.#startedMs = now()
+  }
+  left(): number {
+    return Math.max(0, this.seconds - Math.floor((this.#now() - this.#startedMs) / 1000))
+  }
+}
+
+/** Ends every container and the sandbox. Throws when the runtime fails; calling it again goes on. */
+export async function stopPod(context: KubeletContext, handle: PodHandle, grace: Grace): Promise<void> {
+  const { view, runtime } = context
+  const { pod, uid } = handle
+  const kill = (status: ContainerStatus) =>
+    killContainer(context, pod, status, { graceSeconds: Math.max(grace.left(), 1), signal: grace.cut.signal })
+  const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar).map((c) => c.name)
+  const alive = view.pod(uid).containers.filter(isAlive)
+  await Promise.all(alive.filter((c) => !sidecars.includes(containerNameOf(c))).map(kill))
+  for (const name of [...sidecars].reverse())
+    await Promise.all(alive.filter((c) => containerNameOf(c) === name).map(kill))
+  handle.publish()
+  await Promise.all(
+    view.pod(uid).sandboxes.map(async ({ id, ready }) => {
+      if (!ready) return
+      await runtime.stopPodSandbox(id)
+      await view.lookAtSandbox(id)
+    }),
+  )
+}
+
+/** A shorter grace period arrived: the runtime is told to stop sooner what still runs. */
+export async function hurryPod(
+  context: KubeletContext,
+  handle: PodHandle,
+  grace: Grace,
+  seconds: number,
+): Promise<void> {
+  grace.seconds = seconds
+  grace.cut.abort()
+  const alive = context.view.pod(handle.uid).containers.filter(isAlive)
+  await Promise.all(alive.map((status) => context.runtime.stopContainer(status.id, seconds)))
+}
+
+/** What has to be gone before the API may forget the pod: mounts, secrets, the cgroup. */
+export async function releasePod(context: KubeletContext, handle: PodHandle): Promise<void> {
+  await Promise.all([handle.volumes.tearDown(handle.pod), context.host.cgroups.remove(podCgroup(handle.pod))])
+}
+
+/** Everything else, when the API has forgotten it: containers, sandboxes, logs, directories. */
+export async function erasePod(context: KubeletContext, handle: PodHandle): Promise<void> {
+  const { view, runtime, disk, config } = context
+  const { uid, pod } = handle
+  const { sandboxes, containers } = view.pod(uid)
+  for (const { id } of containers) await runtime.removeContainer(id)
+  for (const { id } of sandboxes) await runtime.removePodSandbox(id)
+  await Promise.all([
+    ...containers.map((c) => view.lookAtContainer(c.id)),
+    ...sandboxes.map((s) => view.lookAtSandbox(s.id)),
+  ])
+  await disk.remove(podLogDirectory(config.podLogsDirectory, pod))
+  await disk.remove(handle.paths.directory)
+  forgetPod(context, uid)
+}
+export function forgetPod(context: KubeletContext, uid: string): void {
+  context.writer.forget(uid)
+  context.objects.forget(uid)
+  context.tokens.forget(uid)
+  context.images.forget(uid)
+  context.probes.forget(uid)
+  context.backOff.forget(`${uid}_`)
+}
