@@ -8,7 +8,6 @@ import { validatePodTemplateSpec } from './pod-validation.ts'
 import { CORE } from './references.ts'
 import { containerImages, containerNames } from './workload-table.ts'
 import { formatLabels } from '../machinery/labels.ts'
-import { ageCell } from '../machinery/age.ts'
 
 export const podTemplateSpec = object(`${CORE}PodTemplateSpec`, {
   metadata: struct(1, objectMeta),
@@ -36,14 +35,12 @@ export const podTemplates = defineKind<PodTemplate>({
       { name: 'Containers', type: 'string' },
       { name: 'Images', type: 'string' },
       { name: 'Pod Labels', type: 'string' },
-      { name: 'Age', type: 'string' },
     ],
-    row: (t, nowMs) => [
+    row: (t) => [
       t.metadata.name,
       containerNames(t.template.spec),
       containerImages(t.template.spec),
       formatLabels(t.template.metadata.labels),
-      ageCell(t.metadata.creationTimestamp, nowMs),
     ],
   },
   setDefaults: (draft) => setPodTemplateDefaults(draft.template),
