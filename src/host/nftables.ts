@@ -1,9 +1,9 @@
 // The Dataplane on nftables: one table of ours in family inet. A packet meets a constant number of lookups whatever the
 // number of services: maps lead from an address and port to the chain of that service port, and only that chain knows
 // its endpoints. Every change is one `nft -f -`, which the kernel takes whole or not at all.
-import { spawn } from 'node:child_process'
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
 import type { Log } from '../ports/log.ts'
+import { run } from './command.ts'
 
 export interface NftablesOptions {
   /** Table name; unique to this cluster on the machine, letters, digits and underscores. */
@@ -15,36 +15,6 @@ export interface NftablesOptions {
 
 /** Bit of the packet mark that asks postrouting to masquerade. The same bit for every cluster: masquerading is the same wish. */
 const MASQUERADE = '0x4000'
-
-class NftError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'NftError'
-  }
-}
-
-/** Feeds `input` to a command and answers its standard output; rejects with the first line of what it complained of. */
-function run(command: readonly string[], input: string): Promise<string> {
-  return new Promise((done, fail) => {
-    const [file = '', ...args] = command
-    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] })
-    let out = ''
-    let err = ''
-    child.stdout.on('data', (d: Buffer) => {
-      out += d.toString()
-    })
-    child.stderr.on('data', (d: Buffer) => {
-      err += d.toString()
-    })
-    child.on('error', (error) => fail(new NftError(`${file}: ${error.message}`)))
-    child.on('close', (code) =>
-      code === 0 ? done(out) : fail(new NftError(`${file}: ${err.trim().split('\n')[0] ?? `exit code ${code}`}`)),
-    )
-    // A command that fails early closes its input first; its exit code says what happened.
-    child.stdin.on('error', () => {})
-    child.stdin.end(input)
-  })
-}
 
 /** FNV-1a, 64 bits as hex: chain names must be short and stable. */
 function hash(text: string): string {
@@ -203,8 +173,6 @@ table inet ${table} {
     type nat hook postrouting priority srcnat; policy accept;
     ct status dnat ip saddr . ip daddr @hairpin4 masquerade
     ct status dnat ip6 saddr . ip6 daddr @hairpin6 masquerade
-    ip saddr @pods4 ip daddr != @pods4 ip daddr != @clusters4 masquerade fully-random
-    ip6 saddr @pods6 ip6 daddr != @pods6 ip6 daddr != @clusters6 masquerade fully-random
     meta mark & ${MASQUERADE} == ${MASQUERADE} meta mark set meta mark & 0xffffbfff masquerade fully-random
   }
   chain unserved {
@@ -300,7 +268,11 @@ const sameLines = (a: readonly string[], b: readonly string[]) => a.length === b
 export function nftablesDataplane(options: NftablesOptions): Dataplane {
   const { table } = options
   const prefix = options.netns === undefined ? [] : ['ip', 'netns', 'exec', options.netns]
-  const nft = (script: string) => run([...prefix, 'nft', '-f', '-'], script)
+  const tool = (command: readonly string[], input = '') => {
+    const [file = '', ...args] = [...prefix, ...command]
+    return run(file, args, { input })
+  }
+  const nft = (script: string) => tool(['nft', '-f', '-'], script)
   let ready = false
   let services = new Map<string, ServiceText>()
   let policies = new Map<string, PolicyText>()
@@ -425,7 +397,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
   }
   async function conntrackDelete(filter: readonly string[]): Promise<void> {
     try {
-      await run([...prefix, 'conntrack', '-D', '-p', 'udp', ...filter], '')
+      await tool(['conntrack', '-D', '-p', 'udp', ...filter])
     } catch (error) {
       // conntrack exits 1 when nothing matched ("0 flow entries have been deleted").
       const message = error instanceof Error ? error.message : String(error)
