@@ -7,7 +7,7 @@ import { array, boolean, type Infer, int32, int64, map, object, optional, quanti
 import { semanticEqual } from '../machinery/equal.ts'
 import { isDns1123Subdomain, isQualifiedName, validateNonNegative } from '../machinery/validation.ts'
 import { topologySelectorTerm } from '../core/topology.ts'
-import { persistentVolumeSpec } from '../core/persistent-volume.ts'
+import { persistentVolumeSpec } from '../core/persistent-volume-spec.ts'
 
 const STORAGE = 'io.k8s.api.storage.v1.'
 export const defaultStorageClassAnnotation = 'storageclass.kubernetes.io/is-default-class'
