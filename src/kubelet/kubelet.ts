@@ -92,7 +92,11 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
   const serviceInformer = informers.informer(services)
   const userAgent = `kube-probe/${/\d+\.\d+/.exec(config.version)?.[0] ?? ''}`
   const probes = new Probes({
-    ...{ runtime, prober, clock, record, userAgent },
+    runtime,
+    prober,
+    clock,
+    record,
+    userAgent,
     hostIP: () => machine.addresses[0] ?? '',
     onChange: (uid) => {
       podSet()?.worker(uid)?.publish()
@@ -100,22 +104,20 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
     },
   })
   const context: KubeletContext = {
-    ...{
-      client,
-      runtime,
-      disk,
-      host,
-      prober,
-      clock,
-      random,
-      log,
-      nodeName,
-      config,
-      record,
-      machine,
-      nodeHostsFile,
-      probes,
-    },
+    client,
+    runtime,
+    disk,
+    host,
+    prober,
+    clock,
+    random,
+    log,
+    nodeName,
+    config,
+    record,
+    machine,
+    nodeHostsFile,
+    probes,
     view: new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid)),
     images: new Images(runtime, clock, record, { parallelPulls: config.maxParallelImagePulls }),
     writer: new StatusWriter(client, clock, log),

@@ -28,7 +28,7 @@ export class NodeAgent {
   #reportedAtMs = 0
   #known: Node | undefined
   #diskBytes = 0
-  #busy: Promise<void> | undefined
+  #busy = false
   #again = false
   #ready = false
   #renewing = false
@@ -67,11 +67,12 @@ export class NodeAgent {
   /** Something that the status shows may have changed. */
   update(): void {
     this.#again = true
-    this.#busy ??= this.#run()
+    if (!this.#busy) void this.#run()
   }
 
   /** Boundary: what fails is logged and tried again. */
   async #run(): Promise<void> {
+    this.#busy = true
     await Promise.resolve()
     while (this.#again && !this.#stopped) {
       this.#again = false
@@ -82,7 +83,7 @@ export class NodeAgent {
         this.#context.log.warn('cannot report the node', { error: String(error) })
       }
     }
-    this.#busy = undefined
+    this.#busy = false
     if (this.#stopped) return
     this.#timer?.cancel()
     const { clock, config } = this.#context
@@ -231,7 +232,7 @@ export class NodeAgent {
 type Status = Node['status']
 const withoutHeartbeat = (status: Status) => ({
   ...status,
-  conditions: status.conditions?.map(({ lastHeartbeatTime: _, ...rest }) => rest),
+  conditions: status.conditions?.map((condition) => ({ ...condition, lastHeartbeatTime: '' })),
 })
 /** What changed at the top level; conditions and addresses are merged by type. */
 function statusPatch(from: Status, to: Status): Record<string, unknown> {

@@ -44,11 +44,7 @@ export interface Plan {
 }
 
 /** The newest run of a container; with a sandbox, its newest run there. */
-export function newestRun(
-  runtime: PodRuntime,
-  name: string,
-  sandboxId?: string | undefined,
-): ContainerStatus | undefined {
+export function newestRun(runtime: PodRuntime, name: string, sandboxId?: string): ContainerStatus | undefined {
   return runtime.containers.find(
     (c) => containerNameOf(c) === name && (sandboxId === undefined || c.sandboxId === sandboxId),
   )

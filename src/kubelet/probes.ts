@@ -111,8 +111,19 @@ export class Probes implements ProbeFacts {
   ): void {
     const { clock } = this.#dependencies
     const run: Run = {
-      ...{ kind, probe, container, status, pod, podIP, timer: undefined, busy: false },
-      ...{ streak: 0, last: undefined, eager: 0, stopped: false, verdict: adoptedVerdict(pod, status, kind) },
+      kind,
+      probe,
+      container,
+      status,
+      pod,
+      podIP,
+      timer: undefined,
+      busy: false,
+      streak: 0,
+      last: undefined,
+      eager: 0,
+      stopped: false,
+      verdict: adoptedVerdict(pod, status, kind),
     }
     this.#runs.set(key, run)
     const sinceStartMs = clock.now() - status.startedAtMs

@@ -3,8 +3,11 @@ import type { ContainerConfig, NamespaceOptions, RuntimeImage, SecurityProfile }
 import { type AnyContainer, isHostNetwork, type Pod, podTitle } from './types.ts'
 
 type LinuxSecurity = ContainerConfig['linux']['security']
-type SeccompProfile = NonNullable<NonNullable<Pod['spec']['securityContext']>['seccompProfile']>
-type AppArmorProfile = NonNullable<NonNullable<Pod['spec']['securityContext']>['appArmorProfile']>
+/** Of seccomp and of AppArmor alike. */
+interface Profile {
+  readonly type: string
+  readonly localhostProfile?: string | undefined
+}
 type Selinux = NonNullable<NonNullable<Pod['spec']['securityContext']>['seLinuxOptions']>
 
 const maskedPaths = [
@@ -45,7 +48,7 @@ export function namespaceOptions(pod: Pod, userns: UserNamespace | undefined, ta
   }
 }
 
-function profile(wanted: SeccompProfile | AppArmorProfile | undefined, directory: string): SecurityProfile | undefined {
+function profile(wanted: Profile | undefined, directory: string): SecurityProfile | undefined {
   if (wanted === undefined) return undefined
   if (wanted.type === 'Localhost')
     return { type: 'Localhost', localhostRef: `${directory}${wanted.localhostProfile ?? ''}` }
