@@ -37,12 +37,16 @@ export type RolloutStep =
   | { readonly type: 'scale'; readonly set: ReplicaSet; readonly replicas: number }
   | { readonly type: 'delete'; readonly set: ReplicaSet }
 
+/** The wished size of a ReplicaSet and of a Deployment. */
+export const sizeOf = (set: ReplicaSet): number => set.spec.replicas ?? 1
+export const wishOf = (deployment: Deployment): number => deployment.spec.replicas ?? 1
+
 const createdMs = (set: ReplicaSet) => parseTime(set.metadata.creationTimestamp) ?? 0
 export const byAge = (a: ReplicaSet, b: ReplicaSet): number =>
   createdMs(a) - createdMs(b) || (a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0)
 const sum = (sets: readonly (ReplicaSet | undefined)[], of: (set: ReplicaSet) => number | undefined): number =>
   sets.reduce((total, set) => total + (set === undefined ? 0 : (of(set) ?? 0)), 0)
-export const specReplicas = (sets: readonly (ReplicaSet | undefined)[]) => sum(sets, (set) => set.spec.replicas)
+export const specReplicas = (sets: readonly (ReplicaSet | undefined)[]) => sum(sets, sizeOf)
 export const availableReplicas = (sets: readonly (ReplicaSet | undefined)[]) =>
   sum(sets, (set) => set.status.availableReplicas)
 export const statusReplicas = (sets: readonly (ReplicaSet | undefined)[]) => sum(sets, (set) => set.status.replicas)
@@ -66,7 +70,8 @@ export function rolloutOf(deployment: Deployment, sets: readonly ReplicaSet[]): 
 
 /** maxSurge and maxUnavailable as numbers of pods; both may not be zero, or nothing could ever move. */
 export function rollingBounds(deployment: Deployment): { readonly maxSurge: number; readonly maxUnavailable: number } {
-  const { replicas, strategy } = deployment.spec
+  const { strategy } = deployment.spec
+  const replicas = wishOf(deployment)
   if (strategy.type !== 'RollingUpdate') return { maxSurge: 0, maxUnavailable: 0 }
   const maxSurge = scaledValue(strategy.rollingUpdate?.maxSurge ?? '25%', replicas, 'up') ?? 0
   const maxUnavailable = scaledValue(strategy.rollingUpdate?.maxUnavailable ?? '25%', replicas, 'down') ?? 0
@@ -76,9 +81,10 @@ export function rollingBounds(deployment: Deployment): { readonly maxSurge: numb
 
 /** Replicas that the current ReplicaSet may have now. */
 export function currentSetReplicas({ deployment, current, old }: Rollout): number {
-  const { replicas, strategy } = deployment.spec
+  const { strategy } = deployment.spec
+  const replicas = wishOf(deployment)
   if (strategy.type === 'Recreate') return replicas
-  const now = current?.spec.replicas ?? 0
+  const now = current === undefined ? 0 : sizeOf(current)
   const room = replicas + rollingBounds(deployment).maxSurge - specReplicas([...old, current])
   return room <= 0 ? now : now + Math.min(room, replicas - now)
 }
@@ -86,22 +92,22 @@ export function currentSetReplicas({ deployment, current, old }: Rollout): numbe
 function planCurrent(rollout: Rollout): RolloutStep | undefined {
   const { deployment, current } = rollout
   if (current === undefined) return { type: 'create', replicas: currentSetReplicas(rollout) }
-  const wanted = deployment.spec.replicas
-  const replicas = current.spec.replicas > wanted ? wanted : currentSetReplicas(rollout)
-  return replicas === current.spec.replicas ? undefined : { type: 'scale', set: current, replicas }
+  const wanted = wishOf(deployment)
+  const replicas = sizeOf(current) > wanted ? wanted : currentSetReplicas(rollout)
+  return replicas === sizeOf(current) ? undefined : { type: 'scale', set: current, replicas }
 }
 
 /** Takes old pods away: first those that do not work anyway, then as many as availability allows. */
 function planOld({ deployment, current, old }: Rollout): RolloutStep[] {
   if (specReplicas(old) === 0) return []
-  const minAvailable = deployment.spec.replicas - rollingBounds(deployment).maxUnavailable
-  const currentUnavailable = (current?.spec.replicas ?? 0) - (current?.status.availableReplicas ?? 0)
+  const minAvailable = wishOf(deployment) - rollingBounds(deployment).maxUnavailable
+  const currentUnavailable = (current === undefined ? 0 : sizeOf(current)) - (current?.status.availableReplicas ?? 0)
   const maxScaledDown = specReplicas([...old, current]) - minAvailable - currentUnavailable
   if (maxScaledDown <= 0) return []
-  const replicas = new Map(old.map((set) => [set, set.spec.replicas]))
+  const replicas = new Map(old.map((set) => [set, sizeOf(set)]))
   let cleaned = 0
   for (const set of old) {
-    const size = set.spec.replicas
+    const size = sizeOf(set)
     const unhealthy = size - (set.status.availableReplicas ?? 0)
     if (cleaned >= maxScaledDown) break
     if (size === 0 || unhealthy <= 0) continue
@@ -120,7 +126,7 @@ function planOld({ deployment, current, old }: Rollout): RolloutStep[] {
   }
   return old.flatMap((set) => {
     const wanted = replicas.get(set) ?? 0
-    return wanted === set.spec.replicas ? [] : [{ type: 'scale' as const, set, replicas: wanted }]
+    return wanted === sizeOf(set) ? [] : [{ type: 'scale' as const, set, replicas: wanted }]
   })
 }
 
@@ -132,7 +138,7 @@ export function planRollingUpdate(rollout: Rollout): readonly RolloutStep[] {
 
 /** Recreate: first all old pods must be gone, `oldPodsRun` says whether some are still there. */
 export function planRecreate(rollout: Rollout, oldPodsRun: boolean): readonly RolloutStep[] {
-  const down = rollout.old.filter((set) => set.spec.replicas > 0)
+  const down = rollout.old.filter((set) => sizeOf(set) > 0)
   if (down.length > 0) return down.map((set) => ({ type: 'scale', set, replicas: 0 }))
   if (oldPodsRun) return []
   const grow = planCurrent(rollout)
@@ -147,41 +153,40 @@ const numberAnnotation = (set: ReplicaSet, name: string): number | undefined => 
 export const isScalingEvent = (rollout: Rollout): boolean =>
   allSets(rollout).some((set) => {
     const desired = numberAnnotation(set, desiredReplicasAnnotation)
-    return set.spec.replicas > 0 && desired !== undefined && desired !== rollout.deployment.spec.replicas
+    return sizeOf(set) > 0 && desired !== undefined && desired !== wishOf(rollout.deployment)
   })
 
 /** How much of a change in size one ReplicaSet takes, in proportion to its own size. */
 function share(set: ReplicaSet, deployment: Deployment, toAdd: number, added: number): number {
-  const size = set.spec.replicas
+  const size = sizeOf(set)
   if (size === 0 || toAdd === 0 || toAdd === added) return 0
   const left = toAdd - added
-  const maxNow = deployment.spec.replicas + rollingBounds(deployment).maxSurge
+  const maxNow = wishOf(deployment) + rollingBounds(deployment).maxSurge
   const maxBefore = numberAnnotation(set, maxReplicasAnnotation) || deployment.status.replicas || 0
   const fraction =
-    deployment.spec.replicas === 0 ? -size : maxBefore === 0 ? 0 : Math.round((size * maxNow) / maxBefore) - size
+    wishOf(deployment) === 0 ? -size : maxBefore === 0 ? 0 : Math.round((size * maxNow) / maxBefore) - size
   return toAdd > 0 ? Math.min(fraction, left) : Math.max(fraction, left)
 }
 
 /** A change of size, outside or in the middle of a rollout; also what keeps a paused Deployment at its size. */
 export function planScaling(rollout: Rollout): readonly RolloutStep[] {
   const { deployment, current } = rollout
-  const { replicas, strategy } = deployment.spec
-  const active = allSets(rollout).filter((set) => set.spec.replicas > 0)
+  const { strategy } = deployment.spec
+  const replicas = wishOf(deployment)
+  const active = allSets(rollout).filter((set) => sizeOf(set) > 0)
   const newest = [...allSets(rollout)].sort(byAge).at(-1)
   const single = active.length === 0 ? (current ?? newest) : active.length === 1 ? active[0] : undefined
   if (active.length <= 1)
-    return single === undefined || single.spec.replicas === replicas
+    return single === undefined || sizeOf(single) === replicas
       ? reannotate(single === undefined ? [] : [single], rollout)
       : [{ type: 'scale', set: single, replicas }]
   const saturated =
     current !== undefined &&
-    current.spec.replicas === replicas &&
+    sizeOf(current) === replicas &&
     numberAnnotation(current, desiredReplicasAnnotation) === replicas &&
     current.status.availableReplicas === replicas
   if (saturated)
-    return rollout.old
-      .filter((set) => set.spec.replicas > 0)
-      .map((set) => ({ type: 'scale' as const, set, replicas: 0 }))
+    return rollout.old.filter((set) => sizeOf(set) > 0).map((set) => ({ type: 'scale' as const, set, replicas: 0 }))
   if (strategy.type !== 'RollingUpdate') return []
   return planProportional(rollout, active)
 }
@@ -190,23 +195,21 @@ const reannotate = (sets: readonly ReplicaSet[], rollout: Rollout): RolloutStep[
   sets
     .filter((set) => {
       const desired = numberAnnotation(set, desiredReplicasAnnotation)
-      return set.spec.replicas > 0 && desired !== rollout.deployment.spec.replicas
+      return sizeOf(set) > 0 && desired !== wishOf(rollout.deployment)
     })
-    .map((set) => ({ type: 'scale', set, replicas: set.spec.replicas }))
+    .map((set) => ({ type: 'scale', set, replicas: sizeOf(set) }))
 
 function planProportional({ deployment }: Rollout, active: readonly ReplicaSet[]): readonly RolloutStep[] {
-  const { replicas } = deployment.spec
+  const replicas = wishOf(deployment)
   const allowed = replicas > 0 ? replicas + rollingBounds(deployment).maxSurge : 0
   const toAdd = allowed - specReplicas(active)
   // Bigger sets take more; among equals the newer one grows and the older one shrinks.
-  const sorted = [...active].sort(
-    (a, b) => b.spec.replicas - a.spec.replicas || (toAdd > 0 ? byAge(b, a) : byAge(a, b)),
-  )
+  const sorted = [...active].sort((a, b) => sizeOf(b) - sizeOf(a) || (toAdd > 0 ? byAge(b, a) : byAge(a, b)))
   let added = 0
   const sizes = sorted.map((set) => {
     const part = share(set, deployment, toAdd, added)
     added += part
-    return set.spec.replicas + part
+    return sizeOf(set) + part
   })
   if (sizes[0] !== undefined) sizes[0] = Math.max(0, sizes[0] + toAdd - added)
   return sorted.map((set, i) => ({ type: 'scale', set, replicas: sizes[i] ?? 0 }))
@@ -228,7 +231,7 @@ export function planCleanup({ deployment, old }: Rollout): readonly RolloutStep[
     .slice(0, surplus)
     .filter(
       (set) =>
-        set.spec.replicas === 0 &&
+        sizeOf(set) === 0 &&
         (set.status.replicas ?? 0) === 0 &&
         (set.metadata.generation ?? 0) <= (set.status.observedGeneration ?? 0),
     )
@@ -259,7 +262,7 @@ export function currentSetAnnotations(
 }
 /** The two annotations that a later change of size is measured by. */
 export function sizeAnnotations(deployment: Deployment): { readonly [key: string]: string } {
-  const { replicas } = deployment.spec
+  const replicas = wishOf(deployment)
   return {
     [desiredReplicasAnnotation]: String(replicas),
     [maxReplicasAnnotation]: String(replicas + rollingBounds(deployment).maxSurge),

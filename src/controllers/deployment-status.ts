@@ -10,6 +10,7 @@ import {
   rollingBounds,
   specReplicas,
   statusReplicas,
+  wishOf,
 } from './deployment-rollout.ts'
 
 type Conditions = readonly DeploymentCondition[]
@@ -50,7 +51,7 @@ export function pausedConditions(deployment: Deployment, nowMs: number): Conditi
 
 /** Every pod is of the current template, available, and nothing old is left. */
 export function isComplete(deployment: Deployment, status: DeploymentStatus): boolean {
-  const { replicas } = deployment.spec
+  const replicas = wishOf(deployment)
   return (
     (status.updatedReplicas ?? 0) === replicas &&
     (status.replicas ?? 0) === replicas &&
@@ -85,7 +86,7 @@ export function countStatus(rollout: Rollout, conditions: Conditions, nowMs: num
   const { deployment, current } = rollout
   const sets = allSets(rollout)
   const available = availableReplicas(sets)
-  const { replicas } = deployment.spec
+  const replicas = wishOf(deployment)
   const enough = available >= replicas - rollingBounds(deployment).maxUnavailable
   const withAvailable = enough
     ? setCondition(

@@ -25,6 +25,7 @@ import {
   rolloutOf,
   sameTemplate,
   sizeAnnotations,
+  sizeOf,
   templateHashLabel,
 } from './deployment-rollout.ts'
 import {
@@ -138,7 +139,7 @@ class Run {
   }
   private async scale(set: ReplicaSet, replicas: number): Promise<void> {
     const { deployment } = this.rollout
-    const from = set.spec.replicas
+    const from = sizeOf(set)
     const annotations = { ...set.metadata.annotations, ...sizeAnnotations(deployment) }
     if (from === replicas && equal(annotations, set.metadata.annotations ?? {})) return
     const updated = await this.writes.update(replicaSets, {

@@ -8,7 +8,7 @@ import { controllerOf } from './framework/ownership.ts'
 import { type ReplicaView, startReplicaController } from './framework/replicas.ts'
 
 export const replicaSetView = ({ spec, status }: ReplicaSet): ReplicaView => ({
-  replicas: spec.replicas,
+  replicas: spec.replicas ?? 1,
   minReadySeconds: spec.minReadySeconds ?? 0,
   matches: labelSelectorMatcher(spec.selector),
   template: spec.template,

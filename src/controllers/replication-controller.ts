@@ -8,7 +8,7 @@ export function replicationControllerView({ spec, status }: ReplicationControlle
   if (spec.template === undefined) return undefined
   const selector = selectorOfLabels(spec.selector ?? {})
   return {
-    replicas: spec.replicas,
+    replicas: spec.replicas ?? 1,
     minReadySeconds: spec.minReadySeconds ?? 0,
     // An empty selector selects nothing here, unlike a ReplicaSet's.
     matches: (labels) => selector.length > 0 && matchesSelector(selector, labels),
