@@ -1,0 +1,218 @@
+// The whole cluster as a value: store, API server, controllers, scheduler and nodes, wired through direct transports.
+// Nothing here knows whether its ports are a machine or a simulation.
+import { ApiError } from './api/machinery/errors.ts'
+import type { Kind } from './api/machinery/kind.ts'
+import { builtinKinds } from './api/kinds.ts'
+import type { ApiServer, ApiServerOptions } from './apiserver/server.ts'
+import { createApiServer } from './apiserver/server.ts'
+import { createClient } from './client/api-client.ts'
+import type { Client } from './client/client.ts'
+import { createInformerFactory, type InformerFactory } from './client/informer.ts'
+import { allControllers } from './controllers/all.ts'
+import {
+  type Controller,
+  type ControllerSettings,
+  type RunningController,
+  startControllers,
+} from './controllers/framework/controller.ts'
+import { type DnsServer, startDns } from './dns/dns.ts'
+import type { KubeletConfig } from './kubelet/config.ts'
+import { type Kubelet, startKubelet, type StopOptions } from './kubelet/kubelet.ts'
+import type { NodeApi, NodeDialer } from './ports/node-api.ts'
+import type { ClusterPorts, NodePorts } from './ports/ports.ts'
+import { type Proxy, startProxy } from './proxy/proxy.ts'
+import { startScheduler } from './scheduler/scheduler.ts'
+import type { Store } from './store/store.ts'
+
+export interface ClusterOptions {
+  readonly store: Store
+  /** Default: every built-in kind. */
+  readonly kinds?: readonly Kind[]
+  readonly settings?: ApiServerOptions['settings']
+  readonly tokens?: ApiServerOptions['tokens']
+  /** Default: all. An empty list is a bare API server. */
+  readonly controllers?: readonly Controller[]
+  readonly controllerSettings?: ControllerSettings
+  /** Default: true. */
+  readonly scheduler?: boolean
+  /** Address ranges of pods in the whole cluster, one an IP family. */
+  readonly clusterCidrs?: readonly string[]
+  /** Addresses of the cluster's DNS, inside the service range. */
+  readonly dnsAddresses?: readonly string[]
+  /** Default: cluster.local. */
+  readonly domain?: string
+  /** Nodes that are not in this process. */
+  readonly dialer?: NodeDialer
+}
+export interface NodeOptions {
+  readonly name: string
+  readonly ports: NodePorts
+  readonly config?: Partial<KubeletConfig>
+  readonly zone?: string
+}
+export interface ClusterNode {
+  readonly name: string
+  readonly kubelet: Kubelet
+  readonly proxy: Proxy | undefined
+  readonly dns: DnsServer | undefined
+  /** Ends the node's agent; its pods as `options` say (default: kept). The Node object stays. */
+  stop(options?: StopOptions): Promise<void>
+}
+export interface Cluster {
+  readonly api: ApiServer
+  readonly ports: ClusterPorts
+  /** As system:masters. */
+  readonly client: Client
+  readonly informers: InformerFactory
+  readonly nodes: ReadonlyMap<string, ClusterNode>
+  addNode(options: NodeOptions): Promise<ClusterNode>
+  /** Stops nodes, scheduler, controllers and API server, in this order. The store stays open: it is the caller's. */
+  stop(options?: StopOptions): Promise<void>
+}
+
+/** Reaches the nodes of this process directly, and others through `beyond`. */
+function localDialer(nodes: ReadonlyMap<string, ClusterNode>, beyond: NodeDialer | undefined): NodeDialer {
+  return {
+    async connect(nodeName): Promise<NodeApi> {
+      const node = nodes.get(nodeName)
+      if (node !== undefined) return node.kubelet.api
+      if (beyond !== undefined) return beyond.connect(nodeName)
+      throw new ApiError('ServiceUnavailable', `no connection to node "${nodeName}"`)
+    },
+  }
+}
+
+/** Starts the control plane; nodes are added afterwards. Rejects when the store's content cannot be served. */
+export async function startCluster(ports: ClusterPorts, options: ClusterOptions): Promise<Cluster> {
+  const { clock, random, log } = ports
+  const nodes = new Map<string, ClusterNode>()
+  const api = await createApiServer({
+    store: options.store,
+    kinds: options.kinds ?? builtinKinds,
+    clock,
+    random,
+    log,
+    identity: ports.identity,
+    nodes: localDialer(nodes, options.dialer),
+    ...(ports.defer === undefined ? {} : { defer: ports.defer }),
+    ...(options.settings === undefined ? {} : { settings: options.settings }),
+    ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
+  })
+  const clientFor = (name: string, groups: readonly string[], userAgent: string) =>
+    createClient(api.transport({ name, groups: [...groups, 'system:authenticated'] }), { userAgent })
+  const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log })
+  const running: RunningController[] = []
+
+  const managerClient = clientFor('system:kube-controller-manager', [], 'kube-controller-manager')
+  const managerInformers = informersFor(managerClient)
+  const controllerSettings: ControllerSettings = {
+    rootCaPem: ports.identity.ca.certificatePem,
+    ...(options.clusterCidrs === undefined ? {} : { clusterCidrs: options.clusterCidrs }),
+    ...options.controllerSettings,
+  }
+  const controllers = options.controllers ?? allControllers
+  if (controllers.length > 0)
+    running.push(
+      startControllers(controllers, {
+        client: managerClient,
+        informers: managerInformers,
+        clock,
+        random,
+        log,
+        settings: controllerSettings,
+      }),
+    )
+  if (options.scheduler !== false) {
+    const client = clientFor('system:kube-scheduler', [], 'kube-scheduler')
+    const scheduler = startScheduler({
+      client,
+      informers: managerInformers,
+      clock,
+      random,
+      log: log.child({ component: 'scheduler' }),
+    })
+    running.push({ stop: async () => scheduler.stop() })
+  }
+
+  async function addNode(node: NodeOptions): Promise<ClusterNode> {
+    const client = clientFor(`system:node:${node.name}`, ['system:nodes'], 'kubelet')
+    const informers = informersFor(client)
+    const nodeLog = log.child({ node: node.name })
+    const dnsAddresses = options.dnsAddresses ?? []
+    const kubelet = await startKubelet({
+      client,
+      informers,
+      ...node.ports,
+      clock,
+      random,
+      log: nodeLog,
+      nodeName: node.name,
+      config: { clusterDns: dnsAddresses, clusterDomain: options.domain ?? 'cluster.local', ...node.config },
+    })
+    const { dataplane, dnsSockets } = node.ports
+    const networkClient = clientFor('system:kube-proxy', ['system:node-proxier'], 'kube-proxy')
+    const networkInformers =
+      dataplane === undefined && dnsSockets === undefined ? undefined : informersFor(networkClient)
+    const proxy =
+      dataplane === undefined || networkInformers === undefined
+        ? undefined
+        : startProxy({
+            informers: networkInformers,
+            dataplane,
+            clock,
+            log: nodeLog,
+            node: { name: node.name, zone: node.zone },
+            podCidrs: options.clusterCidrs ?? [],
+            serviceCidrs: options.settings?.serviceCidrs ?? [],
+            ownAddresses: dnsAddresses,
+          })
+    const dns =
+      dnsSockets === undefined || networkInformers === undefined || dnsAddresses.length === 0
+        ? undefined
+        : startDns({
+            informers: networkInformers,
+            sockets: dnsSockets,
+            clock,
+            random,
+            log: nodeLog,
+            addresses: dnsAddresses,
+            ...(options.domain === undefined ? {} : { domain: options.domain }),
+          })
+    const started: ClusterNode = {
+      name: node.name,
+      kubelet,
+      proxy,
+      dns,
+      async stop(stopOptions = { pods: 'keep' }) {
+        nodes.delete(node.name)
+        proxy?.stop()
+        await dns?.stop()
+        await kubelet.stop(stopOptions)
+        networkInformers?.stop()
+        informers.stop()
+        if (stopOptions.pods === 'remove') await dataplane?.clear()
+      },
+    }
+    nodes.set(node.name, started)
+    return started
+  }
+
+  const client = clientFor('system:admin', ['system:masters'], 'coxswain')
+  const informers = informersFor(client)
+  return {
+    api,
+    ports,
+    client,
+    informers,
+    nodes,
+    addNode,
+    async stop(stopOptions) {
+      api.drain()
+      await Promise.all([...nodes.values()].map((node) => node.stop(stopOptions)))
+      await Promise.all(running.map((part) => part.stop()))
+      managerInformers.stop()
+      informers.stop()
+      await api.close()
+    },
+  }
+}

@@ -1,0 +1,33 @@
+// What a whole cluster needs from outside, in one value: src/host makes it of the machine, src/sim of nothing.
+import type { Clock } from './clock.ts'
+import type { ContainerRuntime } from './container-runtime.ts'
+import type { Dataplane } from './dataplane.ts'
+import type { Disk } from './disk.ts'
+import type { DnsSockets } from './dns-sockets.ts'
+import type { Identity } from './identity.ts'
+import type { Log } from './log.ts'
+import type { NodeHost } from './node-host.ts'
+import type { Prober } from './prober.ts'
+import type { Random } from './random.ts'
+
+/** For the control plane. */
+export interface ClusterPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly identity: Identity
+  /** Runs something a little later, together with what else happens at this moment. Default: the next microtask. */
+  readonly defer?: (run: () => void) => void
+}
+
+/** For one node. */
+export interface NodePorts {
+  readonly runtime: ContainerRuntime
+  readonly disk: Disk
+  readonly host: NodeHost
+  readonly prober: Prober
+  /** Without it the node has no service proxy. */
+  readonly dataplane?: Dataplane
+  /** Without it the node has no DNS server. */
+  readonly dnsSockets?: DnsSockets
+}
