@@ -248,14 +248,14 @@ export function containerStatusOf(status: ContainerAnswer, sandboxId: string): C
     ...(user === undefined ? {} : { user: { uid: user.uid, gid: user.gid, supplementalGroups: user.groups } }),
   }
 }
-export const imageOf = (image: ImageAnswer, pinned: boolean): RuntimeImage => ({
+export const imageOf = (image: ImageAnswer, pinnedNames: ReadonlySet<string>): RuntimeImage => ({
   id: image.id,
   repoTags: image.repoTags,
   repoDigests: image.repoDigests,
   sizeBytes: image.size,
   uid: image.uid?.value,
   username: image.username,
-  pinned: image.pinned || pinned,
+  pinned: image.pinned || image.repoTags.some((tag) => pinnedNames.has(tag)),
 })
 export function statsOf(stats: StatsAnswer): ContainerStats {
   const { cpu, memory } = stats

@@ -33,7 +33,7 @@ export interface CriRuntimeOptions {
   /** What CRI cannot do: loading an archive, and knowing which images must stay. */
   readonly extras?: {
     importImage(archive: AsyncIterable<Uint8Array>): Promise<readonly string[]>
-    /** Ids of images that must not be collected. */
+    /** Names of images that must not be collected. */
     pinnedImages(): Promise<ReadonlySet<string>>
   }
 }
@@ -168,11 +168,11 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
 
     async listImages() {
       const [{ images }, stay] = await Promise.all([call(cri.listImages, {}), pinned()])
-      return images.map((image) => imageOf(image, stay.has(image.id)))
+      return images.map((image) => imageOf(image, stay))
     },
     async imageStatus(reference) {
       const { image } = await call(cri.imageStatus, { image: { image: reference } })
-      return image === undefined ? undefined : imageOf(image, (await pinned()).has(image.id))
+      return image === undefined ? undefined : imageOf(image, await pinned())
     },
     async pullImage(reference, auth, sandbox) {
       try {

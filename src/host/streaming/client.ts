@@ -105,7 +105,7 @@ export function openPorts(pipe: ByteStream): PortForwarder {
       const error = await connection.open({ streamtype: 'error', ...headers })
       await error.end()
       const data = await connection.open({ streamtype: 'data', ...headers })
-      const failure = readText(error)
+      const failure = Promise.race([readText(error), connection.closed.then(() => '')])
       return {
         readable: withFailure(data, failure),
         write: (bytes) => data.write(bytes),
@@ -131,10 +131,10 @@ async function* withFailure(data: SpdyStream, failure: Promise<string>): AsyncGe
   let cause: unknown
   try {
     for await (const chunk of data.readable) yield chunk
-    return
   } catch (error) {
     cause = error
   }
   const text = await failure
-  throw text === '' ? cause : new Error(text)
+  if (text !== '') throw new Error(text)
+  if (cause !== undefined) throw cause
 }

@@ -50,6 +50,8 @@ const resetCancel = 5
 const resetRefused = 3
 const resetInvalid = 2
 const maxChunk = 64 << 10
+/** How long a peer may take to close after our goodbye. */
+const lingerMs = 10_000
 
 interface Entry {
   readonly stream: SpdyStream
@@ -135,7 +137,8 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
     }
   }
   const tellTaken = (id: number, entry: Entry, bytes: number) => {
-    if (over !== undefined) return
+    // A server of Go's library closes with our updates unread, and the kernel then throws away what it had sent us.
+    if (over !== undefined || options.role === 'client') return
     entry.taken += bytes
     sessionTaken += bytes
     if (entry.taken >= initialWindow / 2 && !entry.remoteEnded) {
@@ -260,11 +263,13 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
   }
   const run = async () => {
     for await (const frame of readFrames(pipe.readable)) {
+      // After our goodbye the rest is read and dropped: closing with unread bytes would destroy what is on its way.
+      if (over !== undefined) continue
       if (frame.control) await onControl(frame)
       else await onData(frame)
-      if (over !== undefined) return
     }
     finish(undefined)
+    pipe.destroy()
   }
   run().catch((error: unknown) => {
     finish(error instanceof RangeError ? new SpdyError('malformed SPDY frame') : toError(error))
@@ -287,8 +292,9 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
     async close() {
       if (over !== undefined) return
       await send(controlFrame(frameTypes.goaway, 0, words(0, 0))).catch(() => undefined)
-      await pipe.end().catch(() => undefined)
       finish(undefined)
+      await pipe.end().catch(() => undefined)
+      setTimeout(() => pipe.destroy(), lingerMs).unref()
     },
     destroy(error) {
       finish(error ?? new SpdyError('the connection was closed'))

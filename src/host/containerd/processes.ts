@@ -1,0 +1,49 @@
+// Processes of the machine by what they were started with: how a restarted cox finds the containerd of its data directory
+// and how `down` finds what is left of it.
+import { readdirSync, readFileSync } from 'node:fs'
+
+const read = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    // A process may leave while we look.
+    if (error instanceof Error && 'code' in error) return undefined
+    throw error
+  }
+}
+/** Arguments of a process; undefined when it is gone, empty for a zombie or a kernel thread. */
+export function argumentsOf(pid: number): readonly string[] | undefined {
+  return read(`/proc/${pid}/cmdline`)?.split('\0').filter(Boolean)
+}
+/** Runs and is no zombie. */
+export function isAlive(pid: number): boolean {
+  const state = /^State:\s+(\w)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
+  return state !== undefined && state !== 'Z' && state !== 'X'
+}
+export function findProcesses(matches: (args: readonly string[]) => boolean): number[] {
+  const found: number[] = []
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid) || pid === process.pid) continue
+    const args = argumentsOf(pid)
+    if (args !== undefined && args.length > 0 && matches(args)) found.push(pid)
+  }
+  return found
+}
+/** Sends a signal; a process that is gone already is fine. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+/** Resolves when the process is gone; false when it is still there after `timeoutMs`. */
+export async function gone(pid: number, timeoutMs: number): Promise<boolean> {
+  const end = performance.now() + timeoutMs
+  while (isAlive(pid)) {
+    if (performance.now() > end) return false
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  return true
+}

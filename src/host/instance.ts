@@ -1,0 +1,41 @@
+// What one data directory calls its own on the machine. Every name comes from the directory's real path, so that several
+// clusters stand side by side, and whoever cleans up knows what is whose.
+import { createHash } from 'node:crypto'
+import { mkdirSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Instance {
+  /** Eight hexadecimal digits. */
+  readonly id: string
+  readonly dataDir: string
+  /** Network device of the pods; at most 15 characters. */
+  readonly bridge: string
+  /** Prefix of the pods' devices on the host's side, where the plugin lets us choose, and of CNI's network name. */
+  readonly network: string
+  /** Below each controller's mount point. */
+  readonly cgroupRoot: string
+  /** nftables tables: service rules, and the pods' own (masquerade, host ports). */
+  readonly serviceTable: string
+  readonly podTable: string
+  readonly containerdSocket: string
+}
+
+/** `name` tells nodes of one directory apart; the first has none. */
+export function instanceOf(dataDir: string, name = ''): Instance {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const real = realpathSync(dataDir)
+  const id = createHash('sha256').update(`${real}\0${name}`).digest('hex').slice(0, 8)
+  const folder = name === '' ? real : join(real, 'nodes', name)
+  const socket = join(folder, 'containerd', 'containerd.sock')
+  return {
+    id,
+    dataDir: folder,
+    bridge: `cox${id}`,
+    network: `coxswain-${id}`,
+    cgroupRoot: `/coxswain-${id}`,
+    serviceTable: `cox_${id}`,
+    podTable: `cox_${id}_pods`,
+    // A unix socket's path has 107 bytes; containerd adds ".ttrpc" to it.
+    containerdSocket: Buffer.byteLength(socket) <= 100 ? socket : `/run/coxswain-${id}.sock`,
+  }
+}
