@@ -24,7 +24,7 @@ export interface Version {
 export const versionOverheadBytes = 200
 
 export class KeyIndex {
-  private readonly entries = new SortedKeys<Version[]>()
+  private readonly entries = new SortedKeys<Version[]>((versions) => isLive(versions[versions.length - 1]))
   private log: Version[] = []
   private liveKeys = 0
   private liveBytes = 0
@@ -47,23 +47,39 @@ export class KeyIndex {
     return this.at(version.key, version.revision - 1)
   }
 
-  /** Visits what a reader at `revision` sees under `prefix`, in key order, until `visit` answers false. */
-  scan(prefix: string, after: string | undefined, revision: number, visit: (version: Version) => boolean): void {
-    const exclusive = after !== undefined && after >= prefix
-    this.entries.visit(exclusive ? after : prefix, exclusive, (key, versions) => {
-      if (!key.startsWith(prefix)) return false
+  /** At most `limit` of the versions that a reader at `revision` sees under `prefix` after the key `after`, in key order,
+   * and how many follow them. */
+  range(
+    prefix: string,
+    after: string | undefined,
+    revision: number,
+    limit: number,
+  ): { readonly found: Version[]; readonly remaining: number } {
+    const found: Version[] = []
+    const last = this.entries.visit(prefix, after, (versions) => {
       const version = visible(versions, revision)
-      return version === undefined || visit(version)
+      if (version !== undefined) found.push(version)
+      return found.length < limit
     })
+    return { found, remaining: last === undefined ? 0 : this.count(prefix, revision, last) }
+  }
+
+  /** How many keys under `prefix` (and after `after`) a reader at `revision` sees. */
+  count(prefix: string, revision: number, after?: string): number {
+    return this.entries.count(prefix, after, revision, (versions) => visible(versions, revision) !== undefined)
   }
 
   /** Adds the newest version of its key; revisions never go back. */
   append(version: Version): void {
     const versions = this.entries.get(version.key)
-    if (versions === undefined) this.entries.set(version.key, [version])
-    else versions.push(version)
+    const previous = versions?.[versions.length - 1]
+    if (versions === undefined) this.entries.set(version.key, [version], version.revision, liveDelta(previous, version))
+    else {
+      versions.push(version)
+      this.entries.touch(version.key, version.revision, liveDelta(previous, version))
+    }
     this.log.push(version)
-    this.account(versions?.[versions.length - 2], version, 1)
+    this.account(previous, version, 1)
   }
 
   /** Takes back every version above `revision`, writes that turned out not to be durable; the newest comes first. */
@@ -74,7 +90,9 @@ export class KeyIndex {
       taken.push(version)
       const versions = this.entries.get(version.key) as Version[]
       versions.pop()
-      this.account(versions[versions.length - 1], version, -1)
+      const previous = versions[versions.length - 1]
+      this.entries.touch(version.key, version.revision, -liveDelta(previous, version))
+      this.account(previous, version, -1)
       if (versions.length === 0) this.entries.delete(version.key)
     }
     return taken
@@ -144,3 +162,7 @@ function visible(versions: readonly Version[], revision: number): Version | unde
   }
   return undefined
 }
+
+const isLive = (version: Version | undefined): boolean => version !== undefined && !version.deleted
+const liveDelta = (previous: Version | undefined, version: Version): number =>
+  Number(!version.deleted) - Number(isLive(previous))

@@ -100,7 +100,10 @@ describe('lmdb on disk', () => {
     const value = new Uint8Array(20_000).fill(7)
     const size = () => statSync(join(directory, 'data.mdb')).size
     const fill = async () => {
-      for (let i = 0; i < 100; i++) await store.txn([], [{ type: 'put', key: `/k${i % 4}`, value }])
+      for (let i = 0; i < 100; i += 10)
+        await Promise.all(
+          Array.from({ length: 10 }, (_, j) => store.txn([], [{ type: 'put', key: `/k${(i + j) % 4}`, value }])),
+        )
       await store.compact(store.currentRevision())
     }
     await fill()

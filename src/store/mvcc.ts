@@ -68,10 +68,9 @@ export class MvccStore implements Store {
     this.head = Math.max(log[log.length - 1]?.revision ?? 1, this.compacted, 1)
     this.durable = this.head
     this.leases = new Leases(clock, loaded.leases, (id) => this.expire(id))
-    this.index.scan('', undefined, this.head, (version) => {
-      this.leases.move(version.key, '', version.lease)
-      return true
-    })
+    if (loaded.leases.length > 0)
+      for (const { key, lease } of this.index.range('', undefined, this.head, Number.POSITIVE_INFINITY).found)
+        this.leases.move(key, '', lease)
     // What an interrupted compaction left over. If it cannot be removed now, it can at the next start.
     this.remove(this.index.compact(this.compacted)).catch(() => undefined)
   }
@@ -93,13 +92,7 @@ export class MvccStore implements Store {
     const revision = options.revision ?? this.durable
     this.checkReadable(revision)
     const limit = options.limit === undefined || options.limit <= 0 ? Number.POSITIVE_INFINITY : options.limit
-    const found: Version[] = []
-    let remaining = 0
-    this.index.scan(prefix, options.after, revision, (version) => {
-      if (found.length < limit) found.push(version)
-      else remaining++
-      return true
-    })
+    const { found, remaining } = this.index.range(prefix, options.after, revision, limit)
     const items: KeyValue[] = []
     for (const version of found) {
       items.push(this.keyValue(version))
@@ -114,12 +107,7 @@ export class MvccStore implements Store {
 
   async count(prefix: string): Promise<number> {
     this.checkOpen()
-    let count = 0
-    this.index.scan(prefix, undefined, this.durable, () => {
-      count++
-      return true
-    })
-    return count
+    return this.index.count(prefix, this.durable)
   }
 
   async txn(compares: readonly Compare[], operations: readonly Operation[]): Promise<TxnResult> {

@@ -112,16 +112,19 @@ async function inspect(directory: string, promised: ReadonlyMap<string, Answered
   }
   const history: { revision: number; events: readonly StoreEvent[] }[] = []
   await new Promise<void>((done, failed) => {
-    const watch = store.watch('/', {
+    const reached = (revision: number) => {
+      if (revision >= store.currentRevision()) done()
+    }
+    store.watch('/', {
       fromRevision: store.compactedRevision() + 1,
-      onEvents: (events, revision) => history.push({ revision, events }),
-      onProgress: () => {
-        watch.close()
-        done()
+      onEvents: (events, revision) => {
+        history.push({ revision, events })
+        reached(revision)
       },
+      onProgress: reached,
       onError: failed,
     })
-    if (store.currentRevision() === 1) done()
+    if (store.currentRevision() === store.compactedRevision()) done()
   })
   history.forEach(({ revision, events }, i) => {
     if (events.length !== 2) faults.push(`revision ${revision} has ${events.length} writes of 2`)
