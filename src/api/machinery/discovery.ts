@@ -54,7 +54,7 @@ export const apiGroup = (discovery: Discovery, name: string) =>
 
 /** Names the stored version of a resource, so that a client sees when it changes. */
 export const storageVersionHash = (kind: Kind<never>): string =>
-  base64(sha256(`${kind.group}/${kind.version}/${kind.kind}`).subarray(0, 8))
+  base64(sha256(`${kind.group}/${kind.storageVersion ?? kind.version}/${kind.kind}`).subarray(0, 8))
 
 interface ApiResource {
   readonly name: string

@@ -83,6 +83,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly gracePeriodSeconds?: (object: T, requested: number | undefined) => number
   /** Other served versions of the same stored kind. */
   readonly versions?: readonly KindVersion[]
+  /** Version named in the storageVersionHash of discovery, where it is not `version`. */
+  readonly storageVersion?: string
   /** DELETE answers the deleted object instead of a Status (pods, services, storage classes ...). */
   readonly returnsDeleted?: boolean
   /** Kind of the list; default KIND + "List". */

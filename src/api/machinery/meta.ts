@@ -87,6 +87,8 @@ export const listMeta = object(`${META}ListMeta`, {
   resourceVersion: optional(2, string(), { omitZero: true }),
   continue: optional(3, string(), { omitZero: true }),
   remainingItemCount: optional(4, int64()),
+  /** Alpha in 1.36 (sharded lists): known, never set. */
+  shardInfo: optional(5, object(`${META}ShardInfo`, { selector: required(1, string()) })),
 })
 export interface ListMeta extends Infer<typeof listMeta> {}
 

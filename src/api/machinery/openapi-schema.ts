@@ -90,7 +90,11 @@ export function createDefinitions(
       case 'any':
         return it.name === undefined
           ? { 'x-kubernetes-preserve-unknown-fields': true, ...embedded(it.embeddedResource), ...extra }
-          : named(it.name, () => (/\.(RawExtension|FieldsV1)$/.test(it.name ?? '') ? { type: 'object' } : {}))
+          : named(it.name, () =>
+              /\.(RawExtension|FieldsV1|CustomResourceSubresourceStatus)$/.test(it.name ?? '')
+                ? { type: 'object' }
+                : {},
+            )
       case 'array':
         return { type: 'array', items: refer(it.items), ...listKeys(it), ...extra }
       case 'map':
@@ -106,7 +110,7 @@ export function createDefinitions(
     const properties: Out = {}
     const required: string[] = [...(schema.constraints?.requiredKeys ?? [])]
     for (const [name, field] of Object.entries(schema.fields)) {
-      properties[name] = property(field, schema)
+      properties[name] = property(name, field, schema)
       const demanded = field.presence === 'required' && !(field.tag === 0 && isTypeMeta(name))
       if (demanded || field.listed === true) required.push(name)
     }
@@ -122,14 +126,15 @@ export function createDefinitions(
     }
   }
 
-  function property(field: Field, owner: ObjectSchema): JsonObject {
+  function property(name: string, field: Field, owner: ObjectSchema): JsonObject {
     const body = refer(field.schema)
     const extra: Out = {
       ...describe(field.description),
       ...(field.patchStrategy === undefined ? {} : { 'x-kubernetes-patch-strategy': field.patchStrategy }),
+      ...mapKey(field.mapType),
     }
     if (dialect === 'v2') return { ...body, ...extra }
-    const value = publishedDefault(field, owner)
+    const value = field.tag === 0 && isTypeMeta(name) ? undefined : publishedDefault(field, owner)
     const withDefault = value === undefined ? extra : { ...extra, default: value }
     return '$ref' in body ? { allOf: [body], ...withDefault } : { ...body, ...withDefault }
   }
@@ -169,7 +174,6 @@ function publishedDefault(field: Field, owner: ObjectSchema): Json | undefined {
   if (field.publishDefault === true) return field.default
   if (field.presence === 'struct') return {}
   if (field.presence !== 'required' || field.pointer === true || owner.structural === true) return undefined
-  if (field.tag === 0 && field.default !== undefined) return undefined
   const schema = solid(field.schema)
   switch (schema.type) {
     case 'string':

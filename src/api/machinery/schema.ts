@@ -149,8 +149,10 @@ export interface FieldOptions {
   readonly publishDefault?: boolean
   /** May not change on update (apiserver answers "field is immutable"). */
   readonly immutable?: boolean
-  /** Strategic-merge strategy of a struct or map field (x-kubernetes-patch-strategy: retainKeys). */
-  readonly patchStrategy?: 'retainKeys'
+  /** Strategic-merge strategy of a struct or map field (x-kubernetes-patch-strategy). */
+  readonly patchStrategy?: 'retainKeys' | 'replace'
+  /** Overrules the map type of the field's schema in this place. */
+  readonly mapType?: 'atomic' | 'granular'
   /** The zero value ('', 0, false) counts as absent: dropped on decoding, so that a default applies to it (a Go scalar
    * by value with omitempty, such as a probe's periodSeconds). An empty string where a default exists always does. */
   readonly omitZero?: boolean
