@@ -1,6 +1,7 @@
 // Objects that exist in every cluster from the first moment: the system namespaces and priority classes. Each is created
 // once; what an administrator has made of it since is left alone.
 import { ApiError } from '../api/machinery/errors.ts'
+import { systemPriorityClasses } from '../api/scheduling/priority-class.ts'
 import { known } from './authentication/authenticator.ts'
 import type { ServerContext } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
@@ -15,6 +16,17 @@ export async function bootstrap(server: ServerContext): Promise<void> {
   await Promise.all(
     namespaces.map((name) =>
       ensure(server, '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }),
+    ),
+  )
+  await Promise.all(
+    systemPriorityClasses.map(({ name, value, description }) =>
+      ensure(server, '/apis/scheduling.k8s.io/v1/priorityclasses', {
+        apiVersion: 'scheduling.k8s.io/v1',
+        kind: 'PriorityClass',
+        metadata: { name },
+        value,
+        description,
+      }),
     ),
   )
 }

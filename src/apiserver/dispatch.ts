@@ -17,6 +17,7 @@ import type { Outcome } from './responders/outcome.ts'
 import { headersOf, respond, includeObjectOf } from './responders/respond.ts'
 import { objectEvents, viewOf } from './responders/view.ts'
 import { subresourceOf } from './subresources/all.ts'
+import { virtualHandler } from './virtual.ts'
 
 export type Handler = (call: ResourceRequest) => Promise<Outcome>
 
@@ -55,7 +56,8 @@ export async function dispatchResource(
   }
   if (!resource.verbs.has(info.verb as Verb)) throw methodNotAllowed()
   if (info.verb === 'watch') return openWatch(call)
-  const handler = handlers[info.verb as Exclude<Verb, 'watch'>]
+  const handler =
+    (info.verb === 'create' ? virtualHandler(resource) : undefined) ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
   return respond(call, negotiated, await handler(call))
 }

@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts'
 import { admissionPlugins } from './admission/all.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import { clientCertificates, staticTokens } from './authentication/authenticator.ts'
+import { serviceAccountTokens } from './authentication/service-account-tokens.ts'
 import { type Authorizer, unionAuthorizer } from './authorization/authorizer.ts'
 import { authorizers } from './authorization/all.ts'
 import type { Pipeline, Readiness, ServerContext, ServerSettings } from './context.ts'
@@ -80,9 +81,14 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     options: { ...defaults, ...options.settings },
     readiness,
   }
+  const tokens = serviceAccountTokens(() => server)
   const pipeline: Pipeline = {
     server,
-    authenticators: [clientCertificates, ...(options.tokens === undefined ? [] : [staticTokens(options.tokens)])],
+    authenticators: [
+      clientCertificates,
+      ...(options.tokens === undefined ? [] : [staticTokens(options.tokens)]),
+      tokens,
+    ],
     paths: answerPath,
   }
   const answer = (request: ApiRequest) => handle(pipeline, request)

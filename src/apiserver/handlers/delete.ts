@@ -4,6 +4,7 @@ import { ApiError, badRequest, conflict, invalid, invalidField, notFound } from 
 import { decode, DecodeError } from '../../api/machinery/decode.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { type DeleteOptions, deleteOptions, type KubeObject } from '../../api/machinery/meta.ts'
+import { returnsDeleted } from '../../api/machinery/openapi-paths.ts'
 import { ParseError } from '../../api/machinery/parse.ts'
 import type { JsonObject } from '../../api/machinery/schema.ts'
 import { rfc3339 } from '../../ports/clock.ts'
@@ -22,26 +23,6 @@ import { conflictRetries } from './update.ts'
 
 const orphanFinalizer = 'orphan'
 const foregroundFinalizer = 'foregroundDeletion'
-
-/** Kinds of which DELETE answers the object rather than a Status. */
-const answersObject = new Set([
-  '/namespaces',
-  '/persistentvolumeclaims',
-  '/persistentvolumes',
-  '/pods',
-  '/podtemplates',
-  '/resourcequotas',
-  '/serviceaccounts',
-  '/services',
-  'storage.k8s.io/csidrivers',
-  'storage.k8s.io/csinodes',
-  'storage.k8s.io/storageclasses',
-  'storage.k8s.io/volumeattachments',
-  'resource.k8s.io/deviceclasses',
-  'resource.k8s.io/resourceclaims',
-  'resource.k8s.io/resourceclaimtemplates',
-  'resource.k8s.io/resourceslices',
-])
 
 /** DeleteOptions of body and query. */
 export async function deleteOptionsOf(call: ResourceRequest): Promise<DeleteOptions> {
@@ -103,8 +84,7 @@ export async function deleteOne(call: ResourceRequest): Promise<Outcome> {
     return { kind: 'entry', status: accepted ? 202 : 200, entry: deleted.entry }
   }
   const { kind } = call.resource
-  if (answersObject.has(`${kind.group}/${kind.plural}`))
-    return { kind: 'unstored', status: 200, object: deleted.object }
+  if (returnsDeleted(kind as never)) return { kind: 'unstored', status: 200, object: deleted.object }
   return { kind: 'object', status: 200, object: successStatus(call, deleted.object) }
 }
 

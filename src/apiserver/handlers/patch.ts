@@ -4,7 +4,7 @@ import { ApiError, badRequest, notFound } from '../../api/machinery/errors.ts'
 import { applyPatch, maxPatchOperations, PatchError, parsePatch } from '../../api/machinery/json-patch.ts'
 import { mergePatch } from '../../api/machinery/merge-patch.ts'
 import { type FieldValidation, type Parsed, ParseError, parseJson } from '../../api/machinery/parse.ts'
-import type { Json, JsonObject } from '../../api/machinery/schema.ts'
+import type { Json, JsonObject, ObjectSchema } from '../../api/machinery/schema.ts'
 import { StrategicPatchError, strategicMerge } from '../../api/machinery/strategic-merge.ts'
 import {
   bodyLimitBytes,
@@ -53,6 +53,10 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
   )
 }
 
+/** The request's patch as a function, for subresources with a shape of their own. */
+export const patchedValue = async (call: ResourceRequest, schema: ObjectSchema): Promise<PatchFunction> =>
+  (await readPatch(call, schema)).apply
+
 /** Media types that a patch of this resource may have. */
 function patchTypes(call: ResourceRequest): readonly string[] {
   const { schema } = call.resource
@@ -64,8 +68,11 @@ function patchTypes(call: ResourceRequest): readonly string[] {
   ]
 }
 
-async function readPatch(call: ResourceRequest): Promise<{ apply: PatchFunction; parsed: Parsed }> {
-  const { request, resource } = call
+async function readPatch(
+  call: ResourceRequest,
+  schema: ObjectSchema = call.resource.schema,
+): Promise<{ apply: PatchFunction; parsed: Parsed }> {
+  const { request } = call
   const type = mediaTypeOf(request.headers['content-type'])
   if (!patchTypes(call).includes(type)) throw unsupportedMediaType(patchTypes(call))
   const parsed = await parsePatchBody(call, fieldValidationOf(call))
@@ -78,7 +85,7 @@ async function readPatch(call: ResourceRequest): Promise<{ apply: PatchFunction;
       return { parsed, apply: (object) => mergePatch(object, value) }
     default: {
       mustBeObject(value)
-      return { parsed, apply: (object) => strategic(() => strategicMerge(resource.schema, object, value)) }
+      return { parsed, apply: (object) => strategic(() => strategicMerge(schema, object, value)) }
     }
   }
 }

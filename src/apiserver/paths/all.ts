@@ -5,6 +5,8 @@ import type { RequestInfo } from '../request-info.ts'
 import { documentResponse, textResponse } from '../responders/respond.ts'
 import { discovery } from './discovery.ts'
 import { health } from './health.ts'
+import { openApi } from './openapi.ts'
+import { versionInfo } from './version.ts'
 
 /** Undefined for paths that nobody serves. */
 export async function answerPath(
@@ -17,6 +19,7 @@ export async function answerPath(
   if (path === '/api' || path === '/apis' || path.startsWith('/api/') || path.startsWith('/apis/')) {
     return discovery(server, request, path)
   }
+  if (path.startsWith('/openapi/')) return openApi(server, request, info)
   switch (path) {
     case '/version':
       return documentResponse(request, versionInfo)
@@ -32,22 +35,6 @@ export async function answerPath(
   const healthy = await health(server, info, path)
   if (healthy !== undefined) return textResponse(healthy.status, healthy.text)
   return undefined
-}
-
-export const versionInfo = {
-  major: '1',
-  minor: '36',
-  emulationMajor: '1',
-  emulationMinor: '36',
-  minCompatibilityMajor: '1',
-  minCompatibilityMinor: '35',
-  gitVersion: 'v1.36.2+coxswain',
-  gitCommit: '',
-  gitTreeState: 'clean',
-  buildDate: '2026-11-01T00:00:00Z',
-  goVersion: '',
-  compiler: 'typescript',
-  platform: 'linux/amd64',
 }
 
 function openidConfiguration(server: ServerContext) {

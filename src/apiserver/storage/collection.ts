@@ -80,7 +80,6 @@ export class Collection implements FeedListener {
     const fields = Object.entries(options.kind.selectableFields ?? {})
     this.fieldNames = fields.map(([name]) => name)
     this.fieldReaders = fields.map(([, read]) => read)
-    this.feed.attach(this.prefix, this)
   }
 
   /** Resolves when the collection holds what the store held at this moment or later. */
@@ -248,6 +247,7 @@ export class Collection implements FeedListener {
   }
 
   private async load(): Promise<void> {
+    this.feed.attach(this.prefix, this)
     const result = await this.store.list(`${this.prefix}/`)
     for (const kv of result.items) this.entries.set(this.entryOf(kv))
     this.historyStart = result.revision

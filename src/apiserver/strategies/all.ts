@@ -1,7 +1,8 @@
 // Every storage strategy, by resource.
 import type { StorageStrategy } from '../strategies.ts'
+import { namespaceStrategy } from './namespaces.ts'
 
-export const strategies: readonly StorageStrategy[] = []
+export const strategies: readonly StorageStrategy[] = [namespaceStrategy]
 
 const byResource = new Map(strategies.map((strategy) => [`${strategy.group}/${strategy.plural}`, strategy]))
 export const strategyOf = (kind: { readonly group: string; readonly plural: string }): StorageStrategy | undefined =>

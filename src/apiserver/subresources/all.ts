@@ -5,6 +5,14 @@ import { patchUnder } from '../handlers/patch.ts'
 import { statusRule, updateStatus } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import type { ServedResource } from '../resources.ts'
+import { finalizeNamespace } from './namespace-finalize.ts'
+import { bindPod } from './pod-binding.ts'
+import { evictPod } from './pod-eviction.ts'
+import { podLog } from './pod-log.ts'
+import { ephemeralContainers, resize } from './pod-parts.ts'
+import { podAttach, podExec, podPortForward } from './pod-streams.ts'
+import { scale } from './scale.ts'
+import { requestToken } from './service-account-token.ts'
 
 /** Handlers by verb. */
 export type SubresourceHandlers = Readonly<Record<string, (call: ResourceRequest) => Promise<Outcome>>>
@@ -15,11 +23,28 @@ const status: SubresourceHandlers = {
   patch: (call) => patchUnder(call, statusRule(call)),
 }
 
-const custom: Readonly<Record<string, SubresourceHandlers>> = {}
+const connect = (handler: (call: ResourceRequest) => Promise<Outcome>): SubresourceHandlers => ({
+  get: handler,
+  create: handler,
+})
+
+const custom: Readonly<Record<string, SubresourceHandlers>> = {
+  '/pods/attach': connect(podAttach),
+  '/pods/binding': { create: bindPod },
+  '/pods/ephemeralcontainers': ephemeralContainers,
+  '/pods/eviction': { create: evictPod },
+  '/pods/exec': connect(podExec),
+  '/pods/log': { get: podLog },
+  '/pods/portforward': connect(podPortForward),
+  '/pods/resize': resize,
+  '/namespaces/finalize': { update: finalizeNamespace },
+  '/serviceaccounts/token': { create: requestToken },
+}
 
 export function subresourceOf(resource: ServedResource, name: string): SubresourceHandlers | undefined {
   const { kind } = resource
   if (name === 'status') return kind.subresources?.status === true ? status : undefined
+  if (name === 'scale') return kind.subresources?.scale === undefined ? undefined : scale
   const id = `${kind.group}/${kind.plural}/${name}`
   return Object.hasOwn(custom, id) ? custom[id] : undefined
 }

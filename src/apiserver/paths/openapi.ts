@@ -1,0 +1,109 @@
+// OpenAPI v2 as one document, v3 as an index and a document per group version. Made when somebody asks and kept as bytes
+// until what is served changes; hashes let clients keep their copies.
+import { describeApi, type ApiDescription, type NamedKind } from '../../api/machinery/openapi.ts'
+import { openApiV2 } from '../../api/machinery/openapi-v2.ts'
+import { openApiV3, openApiV3Index, openApiV3Names } from '../../api/machinery/openapi-v3.ts'
+import { hex, sha256 } from '../../api/machinery/sha256.ts'
+import { ApiError } from '../../api/machinery/errors.ts'
+import { tokenRequests } from '../../api/authentication/authentication.ts'
+import type { ServerContext } from '../context.ts'
+import type { ApiRequest, ApiResponse } from '../request.ts'
+import type { RequestInfo } from '../request-info.ts'
+import { utf8 } from '../storage/layout.ts'
+import { evictionKind } from '../subresources/pod-eviction.ts'
+import { namedScaleKind } from '../subresources/scale.ts'
+import { versionInfo } from './version.ts'
+
+/** Kinds that only subresources hold. */
+const others: readonly NamedKind[] = [evictionKind, namedScaleKind, tokenRequests as unknown as NamedKind]
+
+interface Document {
+  readonly body: Uint8Array
+  readonly hash: string
+}
+interface Documents {
+  readonly generation: number
+  readonly api: ApiDescription
+  readonly made: Map<string, Document | undefined>
+}
+const cache = new WeakMap<ServerContext, Documents>()
+
+/** Undefined for paths that are no OpenAPI document. */
+export function openApi(server: ServerContext, request: ApiRequest, info: RequestInfo): ApiResponse | undefined {
+  const { path } = info
+  if (path === '/openapi/v2') return answer(request, documentOf(server, 'v2'), acceptsJson(request))
+  if (path === '/openapi/v3') return answer(request, documentOf(server, 'v3'), true)
+  if (!path.startsWith('/openapi/v3/')) return undefined
+  const name = path.slice('/openapi/v3/'.length).replace(/\/$/, '')
+  const document = documentOf(server, `v3/${name}`)
+  if (document === undefined) return undefined
+  const asked = info.query.get('hash')
+  if (asked !== null && asked !== document.hash) {
+    return {
+      kind: 'bytes',
+      status: 301,
+      headers: { location: `/openapi/v3/${name}?hash=${document.hash}` },
+      body: new Uint8Array(),
+    }
+  }
+  const response = answer(request, document, true)
+  if (asked === null || response === undefined || response.kind !== 'bytes') return response
+  // A document under its own hash never changes.
+  return {
+    ...response,
+    headers: { ...response.headers, 'cache-control': 'public, immutable', expires: yearFrom(server.clock.now()) },
+  }
+}
+const yearFrom = (ms: number): string => new Date(ms + 365 * 86_400_000).toUTCString()
+
+/** Clients that can read nothing but the protobuf form are told so. */
+function acceptsJson({ headers }: ApiRequest): boolean {
+  const { accept } = headers
+  return accept === undefined || accept === '' || /json|\*\/\*|application\/\*/.test(accept)
+}
+
+function answer(request: ApiRequest, document: Document | undefined, acceptable: boolean): ApiResponse | undefined {
+  if (document === undefined) return undefined
+  if (!acceptable) throw new ApiError('NotAcceptable', 'only the following media types are accepted: application/json')
+  const etag = `"${document.hash}"`
+  const headers = { 'content-type': 'application/json', etag, vary: 'Accept' }
+  if (request.headers['if-none-match'] === etag) return { kind: 'bytes', status: 304, headers, body: new Uint8Array() }
+  if (request.wantsObjects === true) {
+    return {
+      kind: 'object',
+      status: 200,
+      headers,
+      object: JSON.parse(new TextDecoder().decode(document.body)) as unknown,
+    }
+  }
+  return { kind: 'bytes', status: 200, headers, body: document.body }
+}
+
+function documentOf(server: ServerContext, name: string): Document | undefined {
+  let documents = cache.get(server)
+  if (documents === undefined || documents.generation !== server.resources.generation) {
+    documents = {
+      generation: server.resources.generation,
+      api: describeApi(server.resources.kinds() as unknown as readonly never[], others),
+      made: new Map(),
+    }
+    cache.set(server, documents)
+  }
+  const known = documents.made.get(name)
+  if (known !== undefined) return known
+  const object = make(server, documents.api, name)
+  if (object === undefined) return undefined
+  const text = JSON.stringify(object)
+  const document = { body: utf8(text), hash: hex(sha256(text)) }
+  documents.made.set(name, document)
+  return document
+}
+
+function make(server: ServerContext, api: ApiDescription, name: string): object | undefined {
+  if (name === 'v2') return openApiV2(api, versionInfo.gitVersion)
+  if (name !== 'v3') {
+    const wanted = name.slice(3)
+    return openApiV3Names(api).includes(wanted) ? openApiV3(api, wanted, versionInfo.gitVersion) : undefined
+  }
+  return openApiV3Index(api, (document) => documentOf(server, `v3/${document}`)?.hash ?? '')
+}

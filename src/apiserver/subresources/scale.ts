@@ -1,0 +1,136 @@
+// The scale subresource: the number of replicas of anything that has one, in one shape for all of them.
+import { badRequest, type FieldError, invalid, invalidField } from '../../api/machinery/errors.ts'
+import { draftOf } from '../../api/machinery/freeze.ts'
+import type { ScaleMapping } from '../../api/machinery/kind.ts'
+import { formatSelector, selectorOf } from '../../api/machinery/labels.ts'
+import { kindSchema, type KubeObject, type LabelSelector } from '../../api/machinery/meta.ts'
+import { type Json, int32, object, optional, required, string, struct } from '../../api/machinery/schema.ts'
+import type { ObjectDraft } from '../codec.ts'
+import type { ResourceRequest } from '../context.ts'
+import { currentEntry } from '../handlers/get.ts'
+import { patchedValue } from '../handlers/patch.ts'
+import { mainRule, writeChanged } from '../handlers/update.ts'
+import type { Outcome } from '../responders/outcome.ts'
+import { decodeBody, readBodyOf, type BodyKind } from './body.ts'
+import type { SubresourceHandlers } from './all.ts'
+
+const AUTOSCALING = 'io.k8s.api.autoscaling.v1.'
+const scaleSchema = kindSchema(`${AUTOSCALING}Scale`, {
+  spec: struct(2, object(`${AUTOSCALING}ScaleSpec`, { replicas: optional(1, int32()) })),
+  status: struct(
+    3,
+    object(`${AUTOSCALING}ScaleStatus`, { replicas: required(1, int32()), selector: optional(2, string()) }),
+  ),
+})
+const scaleKind: BodyKind = { kind: 'Scale', apiVersions: ['autoscaling/v1'], schema: scaleSchema }
+export const namedScaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale', schema: scaleSchema }
+interface Scale {
+  readonly metadata: { readonly name?: string; readonly uid?: string; readonly resourceVersion?: string }
+  readonly spec: { readonly replicas?: number }
+}
+
+export const scale: SubresourceHandlers = {
+  async get(call) {
+    const entry = await currentEntry(call)
+    return { kind: 'object', status: 200, object: scaleOf(call, call.resource.storage.collection.object(entry)) }
+  },
+  async update(call) {
+    const wanted = await readBodyOf<Scale>(call, scaleKind)
+    return write(call, () => wanted)
+  },
+  async patch(call) {
+    const apply = await patchedValue(call, scaleSchema)
+    return write(call, (current) => decodeBody<Scale>(apply(current as unknown as Json), scaleKind))
+  },
+}
+
+async function write(call: ResourceRequest, decide: (current: object) => Scale): Promise<Outcome> {
+  const mapping = mappingOf(call)
+  const { collection } = call.resource.storage
+  const entry = await currentEntry(call)
+  let pinned = false
+  const outcome = await writeChanged(
+    call,
+    { ...mainRule(call), subresource: 'scale' },
+    entry,
+    (_attempt, current) => {
+      const object = collection.object(current)
+      const wanted = decide(scaleOf(call, object))
+      const { name } = wanted.metadata
+      if (name !== undefined && name !== '' && name !== call.info.name) {
+        throw badRequest(`the name of the object (${name}) does not match the name on the URL (${call.info.name})`)
+      }
+      checkReplicas(call, wanted)
+      const draft = draftOf(object) as ObjectDraft
+      draft.metadata.resourceVersion = wanted.metadata.resourceVersion ?? ''
+      pinned = call.info.verb === 'update' && draft.metadata.resourceVersion !== ''
+      if (wanted.metadata.uid !== undefined && wanted.metadata.uid !== '') draft.metadata.uid = wanted.metadata.uid
+      put(draft as unknown as Record<string, unknown>, mapping.specReplicasPath, wanted.spec.replicas ?? 0)
+      return draft
+    },
+    { retry: !pinned },
+  )
+  const object =
+    outcome.kind === 'entry'
+      ? collection.object(outcome.entry)
+      : outcome.kind === 'unstored'
+        ? outcome.object
+        : undefined
+  return object === undefined ? outcome : { kind: 'object', status: 200, object: scaleOf(call, object as KubeObject) }
+}
+
+function checkReplicas(call: ResourceRequest, { spec }: Scale): void {
+  const replicas = spec.replicas ?? 0
+  const errors: FieldError[] = []
+  if (replicas < 0) errors.push(invalidField('spec.replicas', replicas, 'must be greater than or equal to 0'))
+  if (errors.length > 0) throw invalid('autoscaling', 'Scale', call.info.name, errors)
+}
+
+function mappingOf(call: ResourceRequest): ScaleMapping {
+  const mapping = call.resource.kind.subresources?.scale
+  if (mapping === undefined) throw new Error(`${call.resource.kind.plural} has no scale`)
+  return mapping
+}
+
+function scaleOf(call: ResourceRequest, object: KubeObject) {
+  const mapping = mappingOf(call)
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata
+  const number = (path: readonly string[]): number => {
+    const value = at(object, path)
+    return typeof value === 'number' ? value : 0
+  }
+  const selector = mapping.labelSelectorPath === undefined ? '' : selectorText(at(object, mapping.labelSelectorPath))
+  return {
+    kind: 'Scale',
+    apiVersion: 'autoscaling/v1',
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid, resourceVersion, creationTimestamp },
+    spec: { replicas: number(mapping.specReplicasPath) },
+    status: { replicas: number(mapping.statusReplicasPath), ...(selector === '' ? {} : { selector }) },
+  }
+}
+
+/** A selector as text, from text, a LabelSelector or plain labels. */
+function selectorText(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value !== 'object' || value === null) return ''
+  const isSelector = 'matchLabels' in value || 'matchExpressions' in value
+  const selector = isSelector ? (value as LabelSelector) : { matchLabels: value as Record<string, string> }
+  return formatSelector(selectorOf(selector) ?? [])
+}
+
+const at = (object: object, path: readonly string[]): unknown => {
+  let value: unknown = object
+  for (const key of path)
+    value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined
+  return value
+}
+function put(draft: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [key, ...rest] = path
+  if (key === undefined) return
+  if (rest.length === 0) {
+    draft[key] = value
+    return
+  }
+  const child = (draft[key] ??= {})
+  put(child as Record<string, unknown>, rest, value)
+}
