@@ -8,6 +8,7 @@ import {
   tooManyField,
   typeInvalidField,
 } from './errors.ts'
+import { ownMember } from './freeze.ts'
 import { formatSatisfied } from './formats.ts'
 import type { Constraints, Json, JsonObject } from './schema.ts'
 
@@ -175,7 +176,7 @@ function objectSteps(c: Constraints): Step[] {
   }
   for (const name of requiredKeys ?? []) {
     rule((value, path, errors) => {
-      if (value[name] === undefined) {
+      if (ownMember(value, name) === undefined) {
         errors.push({ type: 'FieldValueRequired', field: child(path, name)(), message: 'Required value' })
       }
     })
@@ -184,7 +185,7 @@ function objectSteps(c: Constraints): Step[] {
     const check = compileConstraints(constraint)
     if (check !== undefined) {
       rule((value, path, errors) => {
-        const member = Object.hasOwn(value, name) ? value[name] : undefined
+        const member = ownMember(value, name)
         if (member !== undefined) check(member, child(path, name), errors)
       })
     }

@@ -1,6 +1,6 @@
 // Fills in the defaults that a schema states. Subtrees without any default are not walked at all.
 import { perSchema, solid } from './compile.ts'
-import { draftOf } from './freeze.ts'
+import { draftOf, ownMember, setKey } from './freeze.ts'
 import type { Json, ObjectSchema, Schema } from './schema.ts'
 
 type Draft = Record<string, unknown>
@@ -44,14 +44,15 @@ function compileObject(schema: ObjectSchema): Defaulter {
       const emptyCounts = schema.structural !== true && solid(field.schema).type === 'string'
       const nullable = solid(field.schema).constraints?.nullable === true
       steps.push((draft) => {
-        const value = draft[name]
-        if (value === undefined || (value === null && !nullable) || (emptyCounts && value === '')) draft[name] = make()
+        const value = ownMember(draft, name)
+        if (value === undefined || (value === null && !nullable) || (emptyCounts && value === ''))
+          setKey(draft, name, make())
       })
     }
     const inner = defaulterOf(field.schema)
     if (inner !== undefined) {
       steps.push((draft) => {
-        const value = draft[name]
+        const value = ownMember(draft, name)
         if (value !== undefined && value !== null) inner(value)
       })
     }

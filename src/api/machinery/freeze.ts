@@ -19,6 +19,10 @@ export function setKey(target: Record<string, unknown>, key: string, value: unkn
   else target[key] = value
 }
 
+/** An own member: keys such as constructor and __proto__ are keys like any other. */
+export const ownMember = <T>(source: { readonly [key: string]: T }, key: string): T | undefined =>
+  Object.hasOwn(source, key) ? source[key] : undefined
+
 /** A mutable deep copy of plain JSON data; undefined members are left out. */
 export function draftOf<T>(value: T): Draft<T> {
   return copy(value) as Draft<T>

@@ -1,5 +1,5 @@
 // JSON merge patch (RFC 7386). Frozen input, fresh output that shares what did not change.
-import { setKey, withinDepth } from './freeze.ts'
+import { ownMember, setKey, withinDepth } from './freeze.ts'
 import { PatchError } from './json-patch.ts'
 import type { Json, JsonObject } from './schema.ts'
 
@@ -32,11 +32,11 @@ function merge(target: Json | undefined, patch: Json): Json {
 export function createMergePatch(before: Json, after: Json): Json | undefined {
   if (!isObject(before) || !isObject(after)) return sameJson(before, after) ? undefined : after
   const out: Record<string, Json> = {}
-  for (const key in before) if (after[key] === undefined) setKey(out, key, null)
+  for (const key in before) if (ownMember(after, key) === undefined) setKey(out, key, null)
   for (const key in after) {
     const value = after[key]
     if (value === undefined) continue
-    const old = Object.hasOwn(before, key) ? before[key] : undefined
+    const old = ownMember(before, key)
     const change = old === undefined ? value : createMergePatch(old, value)
     if (change !== undefined) setKey(out, key, change)
   }

@@ -117,6 +117,12 @@ describe('merge patch', () => {
   ] as [Json, Json, Json][])('%j with %j', (target, patch, wanted) => {
     expect(mergePatch(freeze(target), freeze(patch))).toEqual(wanted)
   })
+  it('takes every key for a key', () => {
+    const hostile = JSON.parse('{"__proto__":1,"constructor":2,"toString":{"a":1}}') as Json
+    expect(createMergePatch(hostile, {})).toEqual(JSON.parse('{"__proto__":null,"constructor":null,"toString":null}'))
+    expect(mergePatch(hostile, createMergePatch(hostile, {}) ?? {})).toEqual({})
+    expect(mergePatch({}, hostile)).toEqual(hostile)
+  })
   it('is inverted by createMergePatch', () => {
     const withoutNulls = json.map((value) => mergePatch({}, { value }))
     fc.assert(
@@ -124,7 +130,7 @@ describe('merge patch', () => {
         const patch = createMergePatch(a, b)
         expect(patch === undefined ? a : mergePatch(a, patch)).toEqual(b)
       }),
-      { numRuns: 300 },
+      { numRuns: 2000 },
     )
   })
 })

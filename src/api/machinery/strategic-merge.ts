@@ -3,7 +3,7 @@
 // name merges as plain JSON, lists by replacement.
 import { solid } from './compile.ts'
 import { equal } from './equal.ts'
-import { setKey, withinDepth } from './freeze.ts'
+import { ownMember, setKey, withinDepth } from './freeze.ts'
 import type { ArraySchema, Json, JsonObject, Schema } from './schema.ts'
 
 /** The patch misuses a directive; the message is upstream's. */
@@ -50,7 +50,7 @@ function mergeObject(schema: Schema | undefined, original: JsonObject, patch: Js
       delete out[key]
       continue
     }
-    const before = Object.hasOwn(out, key) ? out[key] : undefined
+    const before = ownMember(out, key)
     setKey(out, key, mergeValue(memberSchema(schema, key), before, value))
   }
   for (const key in patch) listDirective(schema, original, out, patch, key)
@@ -90,7 +90,7 @@ function listDirective(
   const list = patch[key]
   if (key.startsWith(deletePrefix) && isList(list)) {
     const name = key.slice(deletePrefix.length)
-    const current = Object.hasOwn(out, name) ? out[name] : undefined
+    const current = ownMember(out, name)
     if (isList(current))
       setKey(
         out,
@@ -99,10 +99,10 @@ function listDirective(
       )
   } else if (key.startsWith(orderPrefix) && isList(list)) {
     const name = key.slice(orderPrefix.length)
-    const current = Object.hasOwn(out, name) ? out[name] : undefined
+    const current = ownMember(out, name)
     const it = memberSchema(schema, name)
     const mergeKey = it === undefined ? undefined : arrayOf(it)?.list?.patchMergeKey
-    const live = original[name]
+    const live = ownMember(original, name)
     if (isList(current)) setKey(out, name, ordered(current, list, isList(live) ? live : [], mergeKey))
   }
 }

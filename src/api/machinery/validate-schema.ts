@@ -11,6 +11,7 @@ import {
   requiredField,
   typeInvalidField,
 } from './errors.ts'
+import { ownMember } from './freeze.ts'
 import type { ArraySchema, Field, Json, JsonObject, MapSchema, ObjectSchema, Schema } from './schema.ts'
 
 interface Run {
@@ -172,7 +173,7 @@ function mapSteps(schema: MapSchema, mode: Mode): Check[] {
         const member = value[key]
         if (member === undefined) continue
         run.path[at] = `[${key}]`
-        item(member, isObject(old) ? old[key] : undefined, run)
+        item(member, isObject(old) ? ownMember(old, key) : undefined, run)
       }
       run.depth = at
     },
@@ -192,8 +193,8 @@ function objectSteps(schema: ObjectSchema, mode: Mode, root: boolean): Check[] {
     if (inner === undefined && isMissing === undefined && immutable !== true) continue
     steps.push((value, old, run) => {
       if (!isObject(value)) return
-      const member = value[name]
-      const before = isObject(old) ? old[name] : undefined
+      const member = ownMember(value, name)
+      const before = isObject(old) ? ownMember(old, name) : undefined
       const at = run.depth++
       run.path[at] = element
       if (isMissing?.(member)) run.errors.push(requiredField(here(run)))
