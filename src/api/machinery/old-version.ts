@@ -43,6 +43,8 @@ export const oldVersion = (old: OldVersion): KindVersion => ({
   version: old.version,
   schema: renamed(old.schema, `io.k8s.api.${old.group.split('.')[0] ?? ''}.${old.version}.${old.kind}`),
   deprecation: `${old.group}/${old.version} ${old.kind} is deprecated in v1.${old.deprecated}+, unavailable in v1.${old.removed}+; use ${old.instead} ${old.kind}`,
+  // Short names belong to the current version: kubectl warns about every other holder of one.
+  shortNames: [],
   toStored: old.toStored ?? (() => {}),
   fromStored: old.fromStored ?? (() => {}),
   ...(old.setDefaults === undefined ? {} : { setDefaults: old.setDefaults }),
