@@ -25,6 +25,21 @@ import { jobs } from './batch/job.ts'
 import { certificateSigningRequests } from './certificates/certificate-signing-request.ts'
 import { leases } from './coordination/lease.ts'
 import { bindings } from './core/binding.ts'
+import { componentStatuses } from './core/component-status.ts'
+import { events } from './core/event.ts'
+import { limitRanges } from './core/limit-range.ts'
+import { persistentVolumes } from './core/persistent-volume.ts'
+import { persistentVolumeClaims } from './core/persistent-volume-claim.ts'
+import { replicationControllers } from './core/replication-controller.ts'
+import { resourceQuotas } from './core/resource-quota.ts'
+import {
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  storageClasses,
+  volumeAttachments,
+  volumeAttributesClasses,
+} from './storage/storage.ts'
 import { configMaps } from './core/config-map.ts'
 import { endpoints } from './core/endpoints.ts'
 import { namespaces } from './core/namespace.ts'
@@ -51,12 +66,19 @@ const any = (kind: Kind<never>): Kind => kind as unknown as Kind
 
 export const builtinKinds: readonly Kind[] = [
   any(bindings),
+  any(componentStatuses),
   any(configMaps),
   any(endpoints),
+  any(events),
+  any(limitRanges),
   any(namespaces),
   any(nodes),
+  any(persistentVolumeClaims),
+  any(persistentVolumes),
   any(pods),
   any(podTemplates),
+  any(replicationControllers),
+  any(resourceQuotas),
   any(secrets),
   any(services),
   any(serviceAccounts),
@@ -85,6 +107,12 @@ export const builtinKinds: readonly Kind[] = [
   any(clusterRoles),
   any(roleBindings),
   any(roles),
+  any(csiDrivers),
+  any(csiNodes),
+  any(csiStorageCapacities),
+  any(storageClasses),
+  any(volumeAttachments),
+  any(volumeAttributesClasses),
   any(mutatingAdmissionPolicies),
   any(mutatingAdmissionPolicyBindings),
   any(mutatingWebhookConfigurations),
