@@ -12,6 +12,7 @@ import { controllerRevisions } from './apps/controller-revision.ts'
 import { daemonSets } from './apps/daemon-set.ts'
 import { deployments } from './apps/deployment.ts'
 import { replicaSets } from './apps/replica-set.ts'
+import { statefulSets } from './apps/stateful-set.ts'
 import { selfSubjectReviews, tokenReviews } from './authentication/authentication.ts'
 import {
   localSubjectAccessReviews,
@@ -87,6 +88,7 @@ export const builtinKinds: readonly Kind[] = [
   any(daemonSets),
   any(deployments),
   any(replicaSets),
+  any(statefulSets),
   any(selfSubjectReviews),
   any(tokenReviews),
   any(localSubjectAccessReviews),

@@ -1,20 +1,36 @@
-// apps/v1 ControllerRevision: an immutable past template of a StatefulSet or DaemonSet.
+// apps/v1 ControllerRevision: one recorded state of a DaemonSet's or StatefulSet's template.
 import { ageCell } from '../machinery/age.ts'
+import { equal } from '../machinery/equal.ts'
 import { type FieldError, invalidField, requiredField } from '../machinery/errors.ts'
-import { semanticEqual } from '../machinery/equal.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
 import { any, int64, optional, required } from '../machinery/schema.ts'
-import { immutableField, validateNonNegative } from '../machinery/validation.ts'
-import { shown } from '../core/selector-validation.ts'
+import { validateNonNegative } from '../machinery/validation.ts'
 import { ageColumn, column, nameColumn } from '../core/workload-table.ts'
-import { oldRevisionVersions } from './old-versions.ts'
+import { APPS } from './deployment.ts'
 
-const schema = kindSchema('io.k8s.api.apps.v1.ControllerRevision', {
+const schema = kindSchema(`${APPS}ControllerRevision`, {
   data: optional(2, any('io.k8s.apimachinery.pkg.runtime.RawExtension')),
   revision: required(3, int64()),
 })
 export interface ControllerRevision extends ObjectOf<typeof schema> {}
+
+function controllerCell(revision: ControllerRevision): string {
+  const owner = revision.metadata.ownerReferences?.find((one) => one.controller === true)
+  if (owner === undefined) return '<none>'
+  const [group = ''] = owner.apiVersion.includes('/') ? owner.apiVersion.split('/') : ['']
+  const kind = owner.kind.toLowerCase()
+  return `${group === '' ? kind : `${kind}.${group}`}/${owner.name}`
+}
+function validate(revision: ControllerRevision): FieldError[] {
+  const errors: FieldError[] = []
+  const { data } = revision
+  if (data === undefined || data === null) errors.push(requiredField('data', 'data is mandatory'))
+  else if (typeof data !== 'object' || Array.isArray(data)) {
+    errors.push(invalidField('data', '<value omitted>', 'must be a valid JSON object'))
+  }
+  return [...errors, ...validateNonNegative(revision.revision, 'revision')]
+}
 
 export const controllerRevisions = defineKind<ControllerRevision>({
   group: 'apps',
@@ -26,27 +42,10 @@ export const controllerRevisions = defineKind<ControllerRevision>({
   schema,
   storagePrefix: '/registry/controllerrevisions',
   unconditionalUpdate: true,
-  versions: oldRevisionVersions(schema),
   table: {
     columns: [nameColumn, column('Controller'), column('Revision'), ageColumn],
-    row: (o, nowMs) => {
-      const owner = o.metadata.ownerReferences?.find((r) => r.controller === true)
-      const group = owner?.apiVersion.includes('/') === true ? `.${owner.apiVersion.split('/')[0]}` : ''
-      return [
-        o.metadata.name,
-        owner === undefined ? '<none>' : `${owner.kind.toLowerCase()}${group}/${owner.name}`,
-        o.revision,
-        ageCell(o.metadata.creationTimestamp, nowMs),
-      ]
-    },
+    row: (r, nowMs) => [r.metadata.name, controllerCell(r), r.revision, ageCell(r.metadata.creationTimestamp, nowMs)],
   },
-  validate: (o): FieldError[] => {
-    const errors: FieldError[] = [...validateNonNegative(o.revision, 'revision')]
-    if (o.data === undefined) errors.push(requiredField('data', 'data is mandatory'))
-    else if (typeof o.data !== 'object' || o.data === null || Array.isArray(o.data))
-      errors.push(invalidField('data', o.data, 'data must be a valid JSON object'))
-    return errors
-  },
-  validateUpdate: (next, old) =>
-    immutableField('data', shown(next.data), semanticEqual(shown(next.data), shown(old.data))),
+  validate,
+  validateUpdate: (r, old) => (equal(r.data, old.data) ? [] : [invalidField('data', r.data, 'field is immutable')]),
 })

@@ -1,42 +1,61 @@
 // apps/v1 DaemonSet: one pod on every node that fits.
 import { ageCell } from '../machinery/age.ts'
-import { type FieldError, notSupportedField, requiredField } from '../machinery/errors.ts'
+import { type FieldError, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
-import { formatLabelSelector } from '../machinery/labels.ts'
+import { formatLabelSelector, formatLabels } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { defaulted, type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
+import {
+  array,
+  defaulted,
+  type Draft,
+  type Infer,
+  int32,
+  intOrString,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+} from '../machinery/schema.ts'
+import { validateNonNegative } from '../machinery/validation.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
-import { number32, number64, text } from '../core/scalars.ts'
+import { podSpecWarnings } from '../core/pod-validation.ts'
+import { listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
-import { oldWorkloadVersions } from './old-versions.ts'
+import { APPS } from './deployment.ts'
 import {
-  amount,
-  APPS,
-  conditions,
-  selectorUnchanged,
+  isZeroPortion,
+  validateAlwaysRunning,
   validateCounts,
-  validateRollingUpdate,
-  validateWorkload,
-} from './workload.ts'
+  validatePortion,
+  validateSelectorAndTemplate,
+  validateSelectorUnchanged,
+} from './workload-validation.ts'
 
+const rollingUpdateDaemonSet = object(`${APPS}RollingUpdateDaemonSet`, {
+  maxUnavailable: optional(1, intOrString()),
+  maxSurge: optional(2, intOrString()),
+})
+const daemonSetUpdateStrategy = object(`${APPS}DaemonSetUpdateStrategy`, {
+  type: defaulted(1, string(), 'RollingUpdate'),
+  rollingUpdate: optional(2, rollingUpdateDaemonSet),
+})
 export const daemonSetSpec = object(`${APPS}DaemonSetSpec`, {
   selector: required(1, labelSelector),
   template: required(2, podTemplateSpec),
-  updateStrategy: struct(
-    3,
-    object(`${APPS}DaemonSetUpdateStrategy`, {
-      type: text(1),
-      rollingUpdate: optional(
-        2,
-        object(`${APPS}RollingUpdateDaemonSet`, { maxUnavailable: amount(1), maxSurge: amount(2) }),
-      ),
-    }),
-  ),
+  updateStrategy: struct(3, daemonSetUpdateStrategy),
   minReadySeconds: number32(4),
   revisionHistoryLimit: defaulted(6, int32(), 10),
 })
 export interface DaemonSetSpec extends Infer<typeof daemonSetSpec> {}
+const daemonSetCondition = object(`${APPS}DaemonSetCondition`, {
+  type: required(1, string()),
+  status: required(2, string()),
+  lastTransitionTime: when(3),
+  reason: text(4),
+  message: text(5),
+})
 export const daemonSetStatus = object(`${APPS}DaemonSetStatus`, {
   currentNumberScheduled: required(1, int32()),
   numberMisscheduled: required(2, int32()),
@@ -47,30 +66,50 @@ export const daemonSetStatus = object(`${APPS}DaemonSetStatus`, {
   numberAvailable: number32(7),
   numberUnavailable: number32(8),
   collisionCount: optional(9, int32()),
-  conditions: optional(10, conditions('DaemonSetCondition')),
+  conditions: optional(10, array(daemonSetCondition, listByKey('type'))),
 })
 export interface DaemonSetStatus extends Infer<typeof daemonSetStatus> {}
 const schema = kindSchema(`${APPS}DaemonSet`, { spec: struct(2, daemonSetSpec), status: struct(3, daemonSetStatus) })
 export interface DaemonSet extends ObjectOf<typeof schema> {}
 
-function validateStrategy(spec: DaemonSetSpec): FieldError[] {
-  const { type, rollingUpdate } = spec.updateStrategy
+function setDefaults({ spec }: Draft<DaemonSet>): void {
+  if (spec.updateStrategy.type === 'RollingUpdate') {
+    const rolling = (spec.updateStrategy.rollingUpdate ??= {})
+    rolling.maxUnavailable ??= 1
+    rolling.maxSurge ??= 0
+  }
+  setPodTemplateDefaults(spec.template)
+}
+
+function validateStrategy({ updateStrategy }: DaemonSetSpec): FieldError[] {
+  const path = 'spec.updateStrategy'
+  const { type, rollingUpdate } = updateStrategy
   if (type === 'OnDelete') return []
-  if (type !== 'RollingUpdate')
-    return [notSupportedField('spec.updateStrategy.type', type, ['OnDelete', 'RollingUpdate'])]
-  if (rollingUpdate === undefined) return [requiredField('spec.updateStrategy.rollingUpdate')]
-  const at = 'spec.updateStrategy.rollingUpdate'
-  const errors = validateRollingUpdate(rollingUpdate, at, 'cannot be 0 when maxSurge is 0')
-  const positive = (value: number | string | undefined) =>
-    value !== undefined && Number.parseInt(String(value), 10) !== 0
-  if (positive(rollingUpdate.maxSurge) && positive(rollingUpdate.maxUnavailable))
-    errors.push({
-      type: 'FieldValueInvalid',
-      field: `${at}.maxSurge`,
-      message: `Invalid value: ${JSON.stringify(rollingUpdate.maxSurge)}: may not be set when maxUnavailable is non-zero`,
-    })
+  if (type !== 'RollingUpdate') return [notSupportedField(`${path}.type`, type, ['OnDelete', 'RollingUpdate'])]
+  if (rollingUpdate === undefined) return [requiredField(`${path}.rollingUpdate`)]
+  const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate
+  const at = `${path}.rollingUpdate`
+  const errors = [
+    ...validatePortion(maxUnavailable, `${at}.maxUnavailable`),
+    ...validatePortion(maxSurge, `${at}.maxSurge`),
+  ]
+  if (!isZeroPortion(maxUnavailable) && !isZeroPortion(maxSurge)) {
+    errors.push(invalidField(`${at}.maxSurge`, maxSurge, 'may not be set when maxUnavailable is non-zero'))
+  } else if (isZeroPortion(maxUnavailable) && isZeroPortion(maxSurge)) {
+    errors.push(requiredField(`${at}.maxUnavailable`, 'cannot be 0 when maxSurge is 0'))
+  }
   return errors
 }
+const counts = [
+  'currentNumberScheduled',
+  'numberMisscheduled',
+  'desiredNumberScheduled',
+  'numberReady',
+  'observedGeneration',
+  'updatedNumberScheduled',
+  'numberAvailable',
+  'numberUnavailable',
+] as const
 
 export const daemonSets = defineKind<DaemonSet>({
   group: 'apps',
@@ -83,9 +122,8 @@ export const daemonSets = defineKind<DaemonSet>({
   namespaced: true,
   schema,
   storagePrefix: '/registry/daemonsets',
-  generation: true,
   unconditionalUpdate: true,
-  versions: oldWorkloadVersions('DaemonSet', schema),
+  generation: true,
   subresources: { status: true },
   table: {
     columns: [
@@ -99,46 +137,30 @@ export const daemonSets = defineKind<DaemonSet>({
       ageColumn,
       ...containerColumns,
     ],
-    row: (o, nowMs) => [
-      o.metadata.name,
-      o.status.desiredNumberScheduled,
-      o.status.currentNumberScheduled,
-      o.status.numberReady,
-      o.status.updatedNumberScheduled ?? 0,
-      o.status.numberAvailable ?? 0,
-      Object.entries(o.spec.template.spec?.nodeSelector ?? {})
-        .map(([k, v]) => `${k}=${v}`)
-        .sort()
-        .join(',') || '<none>',
-      ageCell(o.metadata.creationTimestamp, nowMs),
-      ...containerCells(o.spec.template.spec, formatLabelSelector(o.spec.selector)),
+    row: (d, nowMs) => [
+      d.metadata.name,
+      d.status.desiredNumberScheduled,
+      d.status.currentNumberScheduled,
+      d.status.numberReady,
+      d.status.updatedNumberScheduled ?? 0,
+      d.status.numberAvailable ?? 0,
+      formatLabels(d.spec.template.spec.nodeSelector),
+      ageCell(d.metadata.creationTimestamp, nowMs),
+      ...containerCells(d.spec.template.spec, formatLabelSelector(d.spec.selector)),
     ],
   },
-  setDefaults: ({ spec }) => {
-    spec.updateStrategy.type ??= 'RollingUpdate'
-    if (spec.updateStrategy.type === 'RollingUpdate') {
-      const update = (spec.updateStrategy.rollingUpdate ??= {})
-      update.maxUnavailable ??= 1
-      update.maxSurge ??= 0
-    }
-    spec.revisionHistoryLimit ??= 10
-    setPodTemplateDefaults(spec.template)
-  },
+  setDefaults,
   prepareForCreate: (draft) => {
     draft.status = { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 }
   },
-  validate: (o) => [...validateWorkload(o.spec, 'daemonset'), ...validateStrategy(o.spec)],
-  validateUpdate: (next, old) => selectorUnchanged(next.spec, old.spec),
-  validateStatusUpdate: (next) =>
-    validateCounts(next.status, [
-      'currentNumberScheduled',
-      'numberMisscheduled',
-      'desiredNumberScheduled',
-      'numberReady',
-      'observedGeneration',
-      'updatedNumberScheduled',
-      'numberAvailable',
-      'numberUnavailable',
-      'collisionCount',
-    ]),
+  validate: ({ spec }) => [
+    ...validateSelectorAndTemplate(spec.selector, spec.template, 'daemonset'),
+    ...validateAlwaysRunning(spec.template, 'DaemonSet'),
+    ...validateCounts({ ...spec }, ['minReadySeconds', 'revisionHistoryLimit']),
+    ...validateStrategy(spec),
+  ],
+  validateUpdate: (d, old) => validateSelectorUnchanged(d.spec.selector, old.spec.selector),
+  validateStatusUpdate: ({ status }): FieldError[] =>
+    counts.flatMap((name) => validateNonNegative(status[name] ?? 0, `status.${name}`)),
+  warnings: (d) => podSpecWarnings(d.spec.template.spec, 'spec.template.spec'),
 })

@@ -1,36 +1,48 @@
-// apps/v1 Deployment: ReplicaSets rolled out one after another.
+// apps/v1 Deployment: a ReplicaSet for each version of a template, and the way from one to the next.
 import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
 import {
-  defaulted,
   array,
+  defaulted,
+  type Draft,
   type Infer,
   int32,
+  intOrString,
   object,
   optional,
   required,
   string,
   struct,
-  time,
 } from '../machinery/schema.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
-import { flag, listByKey, number32, number64, text } from '../core/scalars.ts'
-import { shown } from '../core/selector-validation.ts'
+import { podSpecWarnings } from '../core/pod-validation.ts'
+import { flag, listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
-import { oldDeploymentVersions } from './old-versions.ts'
-import { amount, APPS, selectorUnchanged, validateCounts, validateRollingUpdate, validateWorkload } from './workload.ts'
+import {
+  isZeroPortion,
+  validateAlwaysRunning,
+  validateCounts,
+  validatePortion,
+  validateSelectorAndTemplate,
+  validateSelectorUnchanged,
+  validateSurge,
+} from './workload-validation.ts'
 
-export const deploymentStrategy = object(`${APPS}DeploymentStrategy`, {
-  type: text(1),
-  rollingUpdate: optional(
-    2,
-    object(`${APPS}RollingUpdateDeployment`, { maxUnavailable: amount(1), maxSurge: amount(2) }),
-  ),
+export const APPS = 'io.k8s.api.apps.v1.'
+
+const rollingUpdateDeployment = object(`${APPS}RollingUpdateDeployment`, {
+  maxUnavailable: optional(1, intOrString()),
+  maxSurge: optional(2, intOrString()),
 })
+export const deploymentStrategy = object(`${APPS}DeploymentStrategy`, {
+  type: defaulted(1, string(), 'RollingUpdate'),
+  rollingUpdate: optional(2, rollingUpdateDeployment),
+})
+export interface DeploymentStrategy extends Infer<typeof deploymentStrategy> {}
 export const deploymentSpec = object(`${APPS}DeploymentSpec`, {
   replicas: defaulted(1, int32(), 1),
   selector: required(2, labelSelector),
@@ -47,8 +59,8 @@ export const deploymentCondition = object(`${APPS}DeploymentCondition`, {
   status: required(2, string()),
   reason: text(4),
   message: text(5),
-  lastUpdateTime: optional(6, time()),
-  lastTransitionTime: optional(7, time()),
+  lastUpdateTime: when(6),
+  lastTransitionTime: when(7),
 })
 export interface DeploymentCondition extends Infer<typeof deploymentCondition> {}
 export const deploymentStatus = object(`${APPS}DeploymentStatus`, {
@@ -66,27 +78,90 @@ export interface DeploymentStatus extends Infer<typeof deploymentStatus> {}
 const schema = kindSchema(`${APPS}Deployment`, { spec: struct(2, deploymentSpec), status: struct(3, deploymentStatus) })
 export interface Deployment extends ObjectOf<typeof schema> {}
 
-function validateSpec(spec: DeploymentSpec): FieldError[] {
-  const errors = validateWorkload(spec, 'deployment')
-  const { type, rollingUpdate } = spec.strategy
+function setDefaults({ spec }: Draft<Deployment>): void {
+  if (spec.strategy.type === 'RollingUpdate') {
+    const rolling = (spec.strategy.rollingUpdate ??= {})
+    rolling.maxUnavailable ??= '25%'
+    rolling.maxSurge ??= '25%'
+  }
+  setPodTemplateDefaults(spec.template)
+}
+
+function validateStrategy({ type, rollingUpdate }: DeploymentStrategy): FieldError[] {
+  const path = 'spec.strategy'
   if (type === 'Recreate') {
-    if (rollingUpdate !== undefined)
-      errors.push(
-        forbiddenField('spec.strategy.rollingUpdate', "may not be specified when strategy `type` is 'Recreate'"),
-      )
-  } else if (type === 'RollingUpdate') {
-    if (rollingUpdate !== undefined)
-      errors.push(
-        ...validateRollingUpdate(rollingUpdate, 'spec.strategy.rollingUpdate', 'may not be 0 when `maxSurge` is 0'),
-      )
-  } else errors.push(notSupportedField('spec.strategy.type', type, ['Recreate', 'RollingUpdate']))
-  const { progressDeadlineSeconds: deadline, minReadySeconds = 0 } = spec
-  if (deadline !== undefined && deadline < 0)
-    errors.push(invalidField('spec.progressDeadlineSeconds', deadline, 'must be greater than or equal to 0'))
-  if (deadline !== undefined && deadline <= minReadySeconds)
-    errors.push(invalidField('spec.progressDeadlineSeconds', deadline, 'must be greater than minReadySeconds'))
+    return rollingUpdate === undefined
+      ? []
+      : [forbiddenField(`${path}.rollingUpdate`, `may not be specified when strategy \`type\` is '${type}'`)]
+  }
+  if (type !== 'RollingUpdate') return [notSupportedField(path, type, ['Recreate', 'RollingUpdate'])]
+  const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate ?? {}
+  const at = `${path}.rollingUpdate`
+  const errors = [
+    ...validatePortion(maxUnavailable, `${at}.maxUnavailable`),
+    ...validateSurge(maxSurge, `${at}.maxSurge`),
+  ]
+  if (isZeroPortion(maxUnavailable) && isZeroPortion(maxSurge)) {
+    errors.push(invalidField(`${at}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'))
+  }
   return errors
 }
+function validate({ spec }: Deployment): FieldError[] {
+  const errors = [
+    ...validateCounts({ ...spec }, ['replicas']),
+    ...validateSelectorAndTemplate(spec.selector, spec.template, 'deployment'),
+    ...validateAlwaysRunning(spec.template, 'ReplicaSet'),
+    ...validateStrategy(spec.strategy),
+    ...validateCounts({ ...spec }, ['minReadySeconds', 'revisionHistoryLimit', 'progressDeadlineSeconds']),
+  ]
+  if (spec.progressDeadlineSeconds <= (spec.minReadySeconds ?? 0)) {
+    errors.push(
+      invalidField(
+        'spec.progressDeadlineSeconds',
+        spec.progressDeadlineSeconds,
+        'must be greater than minReadySeconds',
+      ),
+    )
+  }
+  return errors
+}
+const statusCounts = [
+  'observedGeneration',
+  'replicas',
+  'updatedReplicas',
+  'readyReplicas',
+  'availableReplicas',
+  'unavailableReplicas',
+  'terminatingReplicas',
+  'collisionCount',
+] as const
+function validateStatus({ status }: Deployment, old: Deployment): FieldError[] {
+  const errors = statusCounts.flatMap((name) =>
+    (status[name] ?? 0) < 0 ? [invalidField(`status.${name}`, status[name], 'must be greater than or equal to 0')] : [],
+  )
+  const total = status.replicas ?? 0
+  for (const name of ['updatedReplicas', 'readyReplicas', 'availableReplicas'] as const) {
+    if ((status[name] ?? 0) > total)
+      errors.push(invalidField(`status.${name}`, status[name], 'cannot be greater than status.replicas'))
+  }
+  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) {
+    errors.push(
+      invalidField('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'),
+    )
+  }
+  const before = old.status.collisionCount
+  if (before !== undefined && (status.collisionCount ?? -1) < before) {
+    errors.push(invalidField('status.collisionCount', status.collisionCount, 'cannot be decremented'))
+  }
+  return errors
+}
+
+/** The paths of a kind whose number of pods is in spec.replicas. */
+export const replicasScale = {
+  specReplicasPath: ['spec', 'replicas'],
+  statusReplicasPath: ['status', 'replicas'],
+  labelSelectorPath: ['spec', 'selector'],
+} as const
 
 export const deployments = defineKind<Deployment>({
   group: 'apps',
@@ -99,67 +174,33 @@ export const deployments = defineKind<Deployment>({
   namespaced: true,
   schema,
   storagePrefix: '/registry/deployments',
-  generation: true,
   unconditionalUpdate: true,
-  versions: oldDeploymentVersions(schema),
-  subresources: {
-    status: true,
-    scale: {
-      specReplicasPath: ['spec', 'replicas'],
-      statusReplicasPath: ['status', 'replicas'],
-      labelSelectorPath: ['spec', 'selector'],
-    },
-  },
+  generation: true,
+  subresources: { status: true, scale: replicasScale },
   table: {
-    columns: [nameColumn, column('Ready'), column('Up-to-date'), column('Available'), ageColumn, ...containerColumns],
-    row: (o, nowMs) => [
-      o.metadata.name,
-      `${o.status.readyReplicas ?? 0}/${o.spec.replicas ?? 0}`,
-      o.status.updatedReplicas ?? 0,
-      o.status.availableReplicas ?? 0,
-      ageCell(o.metadata.creationTimestamp, nowMs),
-      ...containerCells(o.spec.template.spec, formatLabelSelector(o.spec.selector)),
+    columns: [
+      nameColumn,
+      column('Ready'),
+      column('Up-to-date', 'integer'),
+      column('Available', 'integer'),
+      ageColumn,
+      ...containerColumns,
+    ],
+    row: (d, nowMs) => [
+      d.metadata.name,
+      `${d.status.readyReplicas ?? 0}/${d.spec.replicas}`,
+      d.status.updatedReplicas ?? 0,
+      d.status.availableReplicas ?? 0,
+      ageCell(d.metadata.creationTimestamp, nowMs),
+      ...containerCells(d.spec.template.spec, formatLabelSelector(d.spec.selector)),
     ],
   },
-  setDefaults: ({ spec }) => {
-    spec.replicas ??= 1
-    spec.strategy.type ??= 'RollingUpdate'
-    if (spec.strategy.type === 'RollingUpdate') {
-      const update = (spec.strategy.rollingUpdate ??= {})
-      update.maxUnavailable ??= '25%'
-      update.maxSurge ??= '25%'
-    }
-    spec.revisionHistoryLimit ??= 10
-    spec.progressDeadlineSeconds ??= 600
-    setPodTemplateDefaults(spec.template)
-  },
+  setDefaults,
   prepareForCreate: (draft) => {
     draft.status = {}
   },
-  validate: (o) => validateSpec(o.spec),
-  validateUpdate: (next, old) => selectorUnchanged(next.spec, old.spec),
-  validateStatusUpdate: (next, old) => {
-    const counts = [
-      'observedGeneration',
-      'replicas',
-      'updatedReplicas',
-      'readyReplicas',
-      'availableReplicas',
-      'unavailableReplicas',
-      'collisionCount',
-      'terminatingReplicas',
-    ]
-    const errors = validateCounts(next.status, counts)
-    const { replicas = 0, readyReplicas = 0, availableReplicas = 0, updatedReplicas = 0, collisionCount } = next.status
-    const most = 'cannot be greater than status.replicas'
-    if (updatedReplicas > replicas) errors.push(invalidField('status.updatedReplicas', updatedReplicas, most))
-    if (readyReplicas > replicas) errors.push(invalidField('status.readyReplicas', readyReplicas, most))
-    if (availableReplicas > replicas) errors.push(invalidField('status.availableReplicas', availableReplicas, most))
-    if (availableReplicas > readyReplicas)
-      errors.push(invalidField('status.availableReplicas', availableReplicas, 'cannot be greater than readyReplicas'))
-    const before = old.status.collisionCount
-    if (before !== undefined && (collisionCount ?? 0) < before)
-      errors.push(invalidField('status.collisionCount', shown(collisionCount), 'cannot be decremented'))
-    return errors
-  },
+  validate,
+  validateUpdate: (d, old) => validateSelectorUnchanged(d.spec.selector, old.spec.selector),
+  validateStatusUpdate: validateStatus,
+  warnings: (d) => podSpecWarnings(d.spec.template.spec, 'spec.template.spec'),
 })

@@ -1,16 +1,22 @@
-// apps/v1 ReplicaSet: a number of equal pods.
+// apps/v1 ReplicaSet: so many pods of one template.
 import { ageCell } from '../machinery/age.ts'
-import { invalidField } from '../machinery/errors.ts'
+import { type FieldError, invalidField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { formatLabelSelector } from '../machinery/labels.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { defaulted, type Infer, int32, object, optional, required, struct } from '../machinery/schema.ts'
+import { array, defaulted, type Infer, int32, object, optional, required, string, struct } from '../machinery/schema.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
 import { podTemplateSpec } from '../core/pod-template.ts'
-import { number32, number64 } from '../core/scalars.ts'
+import { podSpecWarnings } from '../core/pod-validation.ts'
+import { listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
-import { oldWorkloadVersions } from './old-versions.ts'
-import { APPS, conditions, selectorUnchanged, validateCounts, validateWorkload } from './workload.ts'
+import { APPS, replicasScale } from './deployment.ts'
+import {
+  validateAlwaysRunning,
+  validateCounts,
+  validateSelectorAndTemplate,
+  validateSelectorUnchanged,
+} from './workload-validation.ts'
 
 export const replicaSetSpec = object(`${APPS}ReplicaSetSpec`, {
   replicas: defaulted(1, int32(), 1),
@@ -19,18 +25,53 @@ export const replicaSetSpec = object(`${APPS}ReplicaSetSpec`, {
   minReadySeconds: number32(4),
 })
 export interface ReplicaSetSpec extends Infer<typeof replicaSetSpec> {}
+export const replicaSetCondition = object(`${APPS}ReplicaSetCondition`, {
+  type: required(1, string()),
+  status: required(2, string()),
+  lastTransitionTime: when(3),
+  reason: text(4),
+  message: text(5),
+})
+export interface ReplicaSetCondition extends Infer<typeof replicaSetCondition> {}
 export const replicaSetStatus = object(`${APPS}ReplicaSetStatus`, {
   replicas: required(1, int32()),
   fullyLabeledReplicas: number32(2),
   observedGeneration: number64(3),
   readyReplicas: number32(4),
   availableReplicas: number32(5),
-  conditions: optional(6, conditions('ReplicaSetCondition')),
+  conditions: optional(6, array(replicaSetCondition, listByKey('type'))),
   terminatingReplicas: optional(7, int32()),
 })
 export interface ReplicaSetStatus extends Infer<typeof replicaSetStatus> {}
 const schema = kindSchema(`${APPS}ReplicaSet`, { spec: struct(2, replicaSetSpec), status: struct(3, replicaSetStatus) })
 export interface ReplicaSet extends ObjectOf<typeof schema> {}
+
+function validateStatus({ status }: ReplicaSet): FieldError[] {
+  const errors: FieldError[] = []
+  const names = [
+    'replicas',
+    'fullyLabeledReplicas',
+    'readyReplicas',
+    'availableReplicas',
+    'observedGeneration',
+    'terminatingReplicas',
+  ] as const
+  for (const name of names) {
+    if ((status[name] ?? 0) < 0)
+      errors.push(invalidField(`status.${name}`, status[name], 'must be greater than or equal to 0'))
+  }
+  for (const name of ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
+    if ((status[name] ?? 0) > status.replicas) {
+      errors.push(invalidField(`status.${name}`, status[name], 'cannot be greater than status.replicas'))
+    }
+  }
+  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) {
+    errors.push(
+      invalidField('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'),
+    )
+  }
+  return errors
+}
 
 export const replicaSets = defineKind<ReplicaSet>({
   group: 'apps',
@@ -43,18 +84,10 @@ export const replicaSets = defineKind<ReplicaSet>({
   namespaced: true,
   schema,
   storagePrefix: '/registry/replicasets',
-  generation: true,
   unconditionalUpdate: true,
-  versions: oldWorkloadVersions('ReplicaSet', schema),
-  selectableFields: { 'status.replicas': (o) => String(o.status.replicas) },
-  subresources: {
-    status: true,
-    scale: {
-      specReplicasPath: ['spec', 'replicas'],
-      statusReplicasPath: ['status', 'replicas'],
-      labelSelectorPath: ['spec', 'selector'],
-    },
-  },
+  generation: true,
+  subresources: { status: true, scale: replicasScale },
+  selectableFields: { 'status.replicas': (rs) => String(rs.status.replicas) },
   table: {
     columns: [
       nameColumn,
@@ -64,41 +97,25 @@ export const replicaSets = defineKind<ReplicaSet>({
       ageColumn,
       ...containerColumns,
     ],
-    row: (o, nowMs) => [
-      o.metadata.name,
-      o.spec.replicas ?? 0,
-      o.status.replicas,
-      o.status.readyReplicas ?? 0,
-      ageCell(o.metadata.creationTimestamp, nowMs),
-      ...containerCells(o.spec.template.spec, formatLabelSelector(o.spec.selector)),
+    row: (rs, nowMs) => [
+      rs.metadata.name,
+      rs.spec.replicas,
+      rs.status.replicas,
+      rs.status.readyReplicas ?? 0,
+      ageCell(rs.metadata.creationTimestamp, nowMs),
+      ...containerCells(rs.spec.template.spec, formatLabelSelector(rs.spec.selector)),
     ],
   },
-  setDefaults: ({ spec }) => {
-    spec.replicas ??= 1
-    setPodTemplateDefaults(spec.template)
-  },
+  setDefaults: (draft) => setPodTemplateDefaults(draft.spec.template),
   prepareForCreate: (draft) => {
     draft.status = { replicas: 0 }
   },
-  validate: (o) => validateWorkload(o.spec, 'ReplicaSet'),
-  validateUpdate: (next, old) => selectorUnchanged(next.spec, old.spec),
-  validateStatusUpdate: (next) => {
-    const errors = validateCounts(next.status, [
-      'replicas',
-      'fullyLabeledReplicas',
-      'readyReplicas',
-      'availableReplicas',
-      'observedGeneration',
-      'terminatingReplicas',
-    ])
-    const { replicas, fullyLabeledReplicas = 0, readyReplicas = 0, availableReplicas = 0 } = next.status
-    const most = 'cannot be greater than status.replicas'
-    if (fullyLabeledReplicas > replicas)
-      errors.push(invalidField('status.fullyLabeledReplicas', fullyLabeledReplicas, most))
-    if (readyReplicas > replicas) errors.push(invalidField('status.readyReplicas', readyReplicas, most))
-    if (availableReplicas > replicas) errors.push(invalidField('status.availableReplicas', availableReplicas, most))
-    if (availableReplicas > readyReplicas)
-      errors.push(invalidField('status.availableReplicas', availableReplicas, 'cannot be greater than readyReplicas'))
-    return errors
-  },
+  validate: (rs) => [
+    ...validateCounts({ ...rs.spec }, ['replicas', 'minReadySeconds']),
+    ...validateSelectorAndTemplate(rs.spec.selector, rs.spec.template, 'deployment'),
+    ...validateAlwaysRunning(rs.spec.template, 'ReplicaSet'),
+  ],
+  validateUpdate: (rs, old) => validateSelectorUnchanged(rs.spec.selector, old.spec.selector),
+  validateStatusUpdate: validateStatus,
+  warnings: (rs) => podSpecWarnings(rs.spec.template.spec, 'spec.template.spec'),
 })
