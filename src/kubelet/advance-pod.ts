@@ -16,6 +16,7 @@ import { podTitle } from './types.ts'
 /** `refresh`: what the volumes show may have changed. */
 export async function advancePod(context: KubeletContext, handle: PodHandle, refresh: boolean): Promise<void> {
   const { pod, volumes, ending } = handle
+  if (refresh) handle.holds.clear()
   const failures = await unlessAborted(volumes.prepare(pod, handle.facts(), refresh), ending)
   if (failures === undefined) return
   if (failures.length > 0) return mountFailed(context, handle, failures)
@@ -106,6 +107,11 @@ async function startOne(context: KubeletContext, handle: PodHandle, start: Start
   }
   const { sandbox } = plan
   if (sandbox === undefined) return false
+  const heldMs = (handle.holds.get(container.name) ?? 0) - context.clock.monotonic()
+  if (heldMs > 0) {
+    handle.wakeIn(heldMs)
+    return false
+  }
   const made = podSandboxConfig(context, handle.pod, sandbox.metadata.attempt)
   if (!made.ok) throw new Error(made.message)
   const result = await startContainer(context, {
@@ -122,7 +128,9 @@ async function startOne(context: KubeletContext, handle: PodHandle, start: Start
   if (result.ok) handle.waiting.delete(container.name)
   else {
     handle.waiting.set(container.name, result.waiting)
-    if (result.retryAfterMs !== undefined) handle.wakeIn(Math.max(1, result.retryAfterMs))
+    const holdMs = result.retryAfterMs ?? Number.POSITIVE_INFINITY
+    handle.holds.set(container.name, context.clock.monotonic() + holdMs)
+    if (result.retryAfterMs !== undefined) handle.wakeIn(result.retryAfterMs)
     handle.publish()
   }
   return result.ok
@@ -133,7 +141,8 @@ function nextRestartCount({ pod }: PodHandle, name: string, previous: ContainerS
   const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status
   const all = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses]
   const known = all.find((s) => s.name === name)
-  return known?.containerID === undefined ? 0 : known.restartCount + 1
+  // A run that the runtime lost has been counted when it was found missing.
+  return known === undefined ? 0 : known.restartCount + (known.containerID === undefined ? 0 : 1)
 }
 
 function crashLoop(

@@ -58,6 +58,9 @@ class Gate {
   }
 }
 
+/** How long a failed pull shows as what it was. */
+const shownMs = 2000
+
 interface Failure {
   readonly atMs: number
   readonly reason: string
@@ -117,6 +120,7 @@ export class Images {
       const text = `Back-off pulling image "${request.image}"`
       this.#record(pod, container, 'Normal', 'BackOff', text)
       const message = `${text}: ${last.reason}: ${last.message}`
+      this.#record(pod, container, 'Warning', 'Failed', 'Error: ImagePullBackOff')
       return { ok: false, waiting: { reason: 'ImagePullBackOff', message }, retryAfterMs: remainingMs }
     }
     this.#record(pod, container, 'Normal', 'Pulling', `Pulling image "${request.image}"`)
@@ -148,7 +152,8 @@ export class Images {
       this.#failures.set(key, { atMs, reason, message })
       this.#record(pod, container, 'Warning', 'Failed', `Failed to pull image "${request.image}": ${message}`)
       this.#record(pod, container, 'Warning', 'Failed', `Error: ${reason}`)
-      return { ok: false, waiting: { reason, message }, retryAfterMs: this.#backOff.delayMs(key, atMs) }
+      // Looked at again soon: from then on it shows as ImagePullBackOff until the next attempt.
+      return { ok: false, waiting: { reason, message }, retryAfterMs: shownMs }
     }
   }
 

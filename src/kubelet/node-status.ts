@@ -36,7 +36,8 @@ export interface NodeFacts {
   readonly nowMs: number
 }
 
-const kibibytes = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`
+/** Canonical, as the server gives it back: what differs in writing alone would be reported for ever. */
+const kibibytes = (bytes: number) => canonicalQuantity(`${Math.floor(bytes / 1024)}Ki`)
 
 export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBytes' | 'devices'>): Amounts {
   const { machine, config } = facts
@@ -48,8 +49,7 @@ export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBy
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
   }
-  for (const { pageSize, bytes } of machine.hugepages)
-    capacity[`hugepages-${pageSize}`] = canonicalQuantity(kibibytes(bytes))
+  for (const { pageSize, bytes } of machine.hugepages) capacity[`hugepages-${pageSize}`] = kibibytes(bytes)
   for (const [name, { capacity: count }] of Object.entries(facts.devices)) capacity[name] = String(count)
   return capacity
 }
@@ -66,7 +66,7 @@ export function allocatableOf(capacity: Amounts, facts: Pick<NodeFacts, 'config'
     if (reserved === 0 && name !== 'ephemeral-storage') allocatable[name] = text
     else if (name === 'cpu') allocatable[name] = canonicalQuantity(`${Math.max(0, total - reserved)}m`)
     else if (name === 'memory') allocatable[name] = kibibytes(Math.max(0, total - reserved))
-    else allocatable[name] = String(Math.max(0, Math.floor(total - reserved)))
+    else allocatable[name] = canonicalQuantity(String(Math.max(0, Math.floor(total - reserved))))
   }
   for (const [name, { allocatable: count }] of Object.entries(facts.devices)) allocatable[name] = String(count)
   return allocatable

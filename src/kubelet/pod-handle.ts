@@ -13,6 +13,8 @@ export interface PodHandle {
   readonly volumes: PodVolumes
   /** Why containers do not run, by name. */
   readonly waiting: Map<string, Waiting>
+  /** Until when a container that could not be started is left alone, by name, on the monotonic clock. */
+  readonly holds: Map<string, number>
   /** Aborted when the pod is to end. */
   readonly ending: AbortSignal
   readonly facts: () => RuntimeFacts

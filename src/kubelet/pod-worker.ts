@@ -30,6 +30,7 @@ export class PodWorker implements PodHandle {
   readonly paths: PodPaths
   readonly volumes: PodVolumes
   readonly waiting = new Map<string, Waiting>()
+  readonly holds = new Map<string, number>()
   /** The pod as the API or the manifest says it. */
   pod: Pod
   readonly #context: KubeletContext
@@ -93,13 +94,21 @@ export class PodWorker implements PodHandle {
   update(pod: Pod): void {
     const before = this.pod.metadata
     this.pod = pod
-    this.#context.objects.follow(pod)
-    const { labels, annotations } = pod.metadata
+    const { labels, annotations, generation, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata
     if (!equal(before.labels, labels) || !equal(before.annotations, annotations)) this.#refresh = true
+    // What comes back is mostly our own status: then there is nothing to do, and a wait must not be cut short.
+    const changed =
+      this.#refresh ||
+      before.generation !== generation ||
+      before.deletionTimestamp !== deletionTimestamp ||
+      before.deletionGracePeriodSeconds !== deletionGracePeriodSeconds
+    this.publish()
+    if (!changed) return
+    if (before.generation !== generation) this.holds.clear()
+    this.#context.objects.follow(pod)
     if (this.#mustEnd()) this.#abort.abort()
     const seconds = podGraceSeconds(pod)
     if (this.#grace !== undefined && !this.#ended && seconds < this.#grace.seconds) this.#hurry(this.#grace, seconds)
-    this.publish()
     this.wake()
   }
   /** The API no longer has the pod: whatever runs of it must end. */

@@ -1,0 +1,336 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { nodes } from '../api/core/node.ts'
+import { pods } from '../api/core/pod.ts'
+import { configMaps } from '../api/core/config-map.ts'
+import { type TestNode, testNode } from './testing/test-node.ts'
+
+let node: TestNode
+beforeEach(async () => {
+  node = await testNode()
+})
+afterEach(() => node.stop())
+
+const conditionsOf = async (name: string) =>
+  Object.fromEntries(((await node.pod(name)).status.conditions ?? []).map((c) => [c.type, c.status]))
+
+describe('a pod', () => {
+  it('runs, with the status and the events that users know', async () => {
+    await node.create('p', {})
+    await node.advance()
+    const { status } = await node.pod('p')
+    expect(status).toMatchObject({
+      phase: 'Running',
+      hostIP: '192.168.0.10',
+      podIP: '10.1.0.1',
+      qosClass: 'BestEffort',
+    })
+    expect(status.containerStatuses?.[0]).toMatchObject({
+      name: 'c',
+      ready: true,
+      started: true,
+      restartCount: 0,
+      image: 'img:1',
+      containerID: 'fake://c-1',
+    })
+    expect(await conditionsOf('p')).toEqual({
+      PodScheduled: 'True',
+      PodReadyToStartContainers: 'True',
+      Initialized: 'True',
+      ContainersReady: 'True',
+      Ready: 'True',
+    })
+    expect(await node.events('p')).toEqual([
+      'Pulled: Container image "img:1" already present on machine and can be accessed by the pod',
+      'Created: Container created',
+      'Started: Container started',
+    ])
+    expect(node.log.records.filter((r) => r.level === 'error')).toEqual([])
+  })
+  it('ends gracefully when it is deleted, and leaves nothing behind', async () => {
+    await node.create('p', {
+      volumes: [{ name: 'v', emptyDir: {} }],
+      containers: [{ name: 'c', image: 'img:1', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
+    })
+    await node.advance()
+    const { uid } = (await node.pod('p')).metadata
+    node.runtime.stubborn.add('c')
+    await node.client.resource(pods).delete('p', 'default', { gracePeriodSeconds: 7 })
+    await node.advance(6900)
+    expect((await node.pod('p')).metadata.deletionTimestamp).toBeDefined()
+    expect(node.runtime.running()).toEqual(['c'])
+    await node.advance(200)
+    expect(await node.client.resource(pods).find('p', 'default')).toBeUndefined()
+    expect(node.runtime.calls).toContain('stop c 7')
+    expect([...node.runtime.containers.keys(), ...node.runtime.sandboxes.keys()]).toEqual([])
+    expect(await node.disk.readdir(`/var/lib/kubelet/pods/${uid}`)).toBeUndefined()
+    expect([...node.host.paths].filter((path) => path.includes(uid))).toEqual([])
+    expect(await node.events('p')).toContain('Killing: Stopping container c')
+  })
+  it('is stopped sooner when a second deletion asks for it', async () => {
+    await node.create('p', {})
+    await node.advance()
+    node.runtime.stubborn.add('c')
+    await node.client.resource(pods).delete('p', 'default')
+    await node.advance(1000)
+    await node.client.resource(pods).delete('p', 'default', { gracePeriodSeconds: 2 })
+    await node.advance(2100)
+    expect(await node.client.resource(pods).find('p', 'default')).toBeUndefined()
+  })
+  it('that always crashes waits 10 s, 20 s, 40 s ... 5 min, and starts anew after 10 minutes of peace', async () => {
+    const startsMs: number[] = []
+    node.runtime.endings.set('c', (run) => {
+      startsMs.push(node.clock.now())
+      return run === 8 ? { afterMs: 11 * 60_000, exitCode: 1 } : { afterMs: 1000, exitCode: 1 }
+    })
+    await node.create('p', {})
+    await node.advance(1500)
+    expect((await node.pod('p')).status.containerStatuses?.[0]).toMatchObject({ restartCount: 1 })
+    await node.advance(2000)
+    const { uid } = (await node.pod('p')).metadata
+    expect((await node.pod('p')).status.containerStatuses?.[0]).toMatchObject({
+      ready: false,
+      state: {
+        waiting: {
+          reason: 'CrashLoopBackOff',
+          message: `back-off 10s restarting failed container=c pod=p_default(${uid})`,
+        },
+      },
+      lastState: { terminated: { exitCode: 1, reason: 'Error' } },
+    })
+    await node.advance(45 * 60_000)
+    const waits = startsMs.slice(1).map((ms, i) => Math.round((ms - (startsMs[i] ?? 0)) / 1000))
+    expect(waits.slice(0, 10)).toEqual([1, 11, 21, 41, 81, 161, 301, 301, 660, 11])
+    expect(await node.events('p')).toContain(`BackOff: Back-off restarting failed container c in pod p_default(${uid})`)
+  })
+  it('succeeds when its work is done, and keeps its termination message', async () => {
+    node.runtime.endings.set('c', () => ({ afterMs: 50, exitCode: 0, message: 'bye' }))
+    await node.create('p', { restartPolicy: 'Never' })
+    await node.advance(100)
+    const { status } = await node.pod('p')
+    expect(status.phase).toBe('Succeeded')
+    expect(status.containerStatuses?.[0]?.state.terminated).toMatchObject({
+      exitCode: 0,
+      reason: 'Completed',
+      message: 'bye',
+    })
+    expect(status.conditions?.find((c) => c.type === 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'PodCompleted',
+    })
+    expect(status.podIP).toBe('10.1.0.1')
+  })
+  it('runs init containers one after another, then a sidecar, then the rest', async () => {
+    node.runtime.endings.set('i', () => ({ afterMs: 10, exitCode: 0 }))
+    node.runtime.endings.set('j', (run) => ({ afterMs: 10, exitCode: run === 0 ? 1 : 0 }))
+    await node.create('p', {
+      initContainers: [
+        { name: 'i', image: 'img:1' },
+        { name: 'j', image: 'img:1' },
+        { name: 's', image: 'img:1', restartPolicy: 'Always' },
+      ],
+    })
+    await node.advance(5)
+    expect(await conditionsOf('p')).toMatchObject({ Initialized: 'False', Ready: 'False' })
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.state.waiting).toEqual({ reason: 'PodInitializing' })
+    await node.advance(100)
+    expect(node.runtime.calls.filter((c) => c.startsWith('start'))).toEqual([
+      'start i',
+      'start j',
+      'start j',
+      'start s',
+      'start c',
+    ])
+    expect(await conditionsOf('p')).toMatchObject({ Initialized: 'True', Ready: 'True' })
+  })
+  it('waits for a ConfigMap and goes on the moment it exists', async () => {
+    await node.create('p', {
+      volumes: [{ name: 'v', configMap: { name: 'cm' } }],
+      containers: [
+        {
+          name: 'c',
+          image: 'img:1',
+          volumeMounts: [{ name: 'v', mountPath: '/v' }],
+          env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'cm', key: 'a' } } }],
+        },
+      ],
+    })
+    await node.advance(10)
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.state.waiting?.reason).toBe('ContainerCreating')
+    expect(await node.events('p')).toEqual([
+      'FailedMount: MountVolume.SetUp failed for volume "v" : configmap "cm" not found',
+    ])
+    expect(node.runtime.calls).toEqual([])
+    const created = await node.client
+      .resource(configMaps)
+      .create({ metadata: { name: 'cm', namespace: 'default' }, data: { b: '2' } })
+    await node.advance()
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.state.waiting).toEqual({
+      reason: 'CreateContainerConfigError',
+      message: "couldn't find key a in ConfigMap default/cm",
+    })
+    await node.client.resource(configMaps).update({ ...created, data: { a: '1', b: '3' } })
+    await node.advance()
+    expect((await node.pod('p')).status.phase).toBe('Running')
+    const { uid } = (await node.pod('p')).metadata
+    expect(node.disk.text(`/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~configmap/v/b`)).toBe('3')
+    const container = [...node.runtime.containers.values()][0]
+    expect(container?.config.env).toContainEqual({ key: 'A', value: '1' })
+  })
+  it('tells why an image cannot be had, and backs off', async () => {
+    node.runtime.unpullable.set('gone:1', 'rpc error: not found')
+    await node.create('p', { containers: [{ name: 'c', image: 'gone:1' }] })
+    await node.advance(10)
+    const waiting = async () => (await node.pod('p')).status.containerStatuses?.[0]?.state.waiting
+    expect(await waiting()).toEqual({ reason: 'ErrImagePull', message: 'rpc error: not found' })
+    await node.advance(2000)
+    expect(await waiting()).toEqual({
+      reason: 'ImagePullBackOff',
+      message: 'Back-off pulling image "gone:1": ErrImagePull: rpc error: not found',
+    })
+    expect(await node.events('p')).toEqual([
+      'Pulling: Pulling image "gone:1"',
+      'Failed: Failed to pull image "gone:1": rpc error: not found',
+      'Failed: Error: ErrImagePull',
+      'BackOff: Back-off pulling image "gone:1"',
+      'Failed: Error: ImagePullBackOff',
+    ])
+    node.runtime.unpullable.clear()
+    await node.advance(10_000)
+    expect((await node.pod('p')).status.phase).toBe('Running')
+  })
+  it('fails past its deadline', async () => {
+    await node.create('p', { activeDeadlineSeconds: 5 })
+    await node.advance(6000)
+    expect((await node.pod('p')).status).toMatchObject({
+      phase: 'Failed',
+      reason: 'DeadlineExceeded',
+      message: 'Pod was active on the node longer than the specified deadline',
+    })
+  })
+  it('is made ready and restarted by its probes', async () => {
+    node.prober.http = { ok: true, status: 503, location: undefined, body: '' }
+    await node.create('p', {
+      containers: [
+        {
+          name: 'c',
+          image: 'img:1',
+          ports: [{ name: 'web', containerPort: 80 }],
+          readinessProbe: { httpGet: { path: '/ready', port: 'web' }, periodSeconds: 5 },
+          livenessProbe: { exec: { command: ['alive'] }, periodSeconds: 5, failureThreshold: 2 },
+        },
+      ],
+    })
+    await node.advance(3000)
+    expect(await conditionsOf('p')).toMatchObject({ Ready: 'False', ContainersReady: 'False' })
+    expect(await node.events('p')).toContain(
+      'Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503',
+    )
+    node.prober.http = { ok: true, status: 200, location: undefined, body: '' }
+    await node.advance(5000)
+    expect(await conditionsOf('p')).toMatchObject({ Ready: 'True' })
+    node.runtime.execs.set('alive', () => ({ exitCode: 1, output: 'dead' }))
+    await node.advance(11_000)
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.restartCount).toBe(1)
+    expect(await node.events('p')).toContain('Unhealthy: Liveness probe failed: dead')
+    expect(await node.events('p')).toContain('Killing: Container c failed liveness probe, will be restarted')
+  })
+  it('runs its hooks', async () => {
+    await node.create('p', {
+      containers: [
+        {
+          name: 'c',
+          image: 'img:1',
+          lifecycle: { postStart: { exec: { command: ['hello'] } }, preStop: { sleep: { seconds: 3 } } },
+        },
+      ],
+    })
+    await node.advance(10)
+    expect(node.runtime.calls).toContain('exec c hello')
+    await node.client.resource(pods).delete('p', 'default')
+    await node.advance(2900)
+    expect(node.runtime.running()).toEqual(['c'])
+    await node.advance(200)
+    expect(node.runtime.calls).toContain('stop c 27')
+    expect(await node.client.resource(pods).find('p', 'default')).toBeUndefined()
+  })
+  it('gets a new sandbox when the old one dies, and runs on', async () => {
+    node.runtime.endings.set('i', () => ({ afterMs: 10, exitCode: 0 }))
+    await node.create('p', { initContainers: [{ name: 'i', image: 'img:1' }] })
+    await node.advance(100)
+    const before = (await node.pod('p')).status.podIP
+    node.runtime.killSandbox()
+    await node.advance(500)
+    const { status } = await node.pod('p')
+    expect(status.podIP).not.toBe(before)
+    expect(status.containerStatuses?.[0]).toMatchObject({ ready: true, restartCount: 1 })
+    expect(status.initContainerStatuses?.[0]).toMatchObject({ restartCount: 1 })
+    expect(await node.events('p')).toContain('SandboxChanged: Pod sandbox changed, it will be killed and re-created.')
+  })
+})
+
+describe('a restarted kubelet', () => {
+  it('takes over what runs and writes nothing', async () => {
+    await node.create('p', { containers: [{ name: 'c', image: 'img:1', readinessProbe: { tcpSocket: { port: 80 } } }] })
+    await node.advance(1000)
+    const before = await node.pod('p')
+    expect(before.status.containerStatuses?.[0]?.ready).toBe(true)
+    const calls = node.runtime.calls.length
+    await node.restart()
+    await node.advance(15_000)
+    const after = await node.pod('p')
+    expect(after.metadata.resourceVersion).toBe(before.metadata.resourceVersion)
+    expect(node.runtime.calls.slice(calls)).toEqual([])
+  })
+  it('ends pods that were deleted meanwhile, by force or gracefully', async () => {
+    await node.create('gone', {})
+    await node.create('going', {})
+    await node.advance(100)
+    await node.kubelet.stop()
+    await node.client.resource(pods).delete('gone', 'default', { gracePeriodSeconds: 0 })
+    await node.client.resource(pods).delete('going', 'default')
+    expect(node.runtime.running()).toEqual(['c', 'c'])
+    await node.restart()
+    await node.advance(1000)
+    expect(node.runtime.running()).toEqual([])
+    expect((await node.client.resource(pods).list()).items).toEqual([])
+    expect([...node.runtime.sandboxes.keys()]).toEqual([])
+  })
+  it('goes on with a back-off', async () => {
+    node.runtime.endings.set('c', () => ({ afterMs: 1000, exitCode: 1 }))
+    await node.create('p', {})
+    await node.advance(40_000)
+    const message = async () => (await node.pod('p')).status.containerStatuses?.[0]?.state.waiting?.message
+    expect(await message()).toMatch(/^back-off 40s /)
+    await node.restart()
+    await node.advance(1000)
+    expect(await message()).toMatch(/^back-off 40s /)
+  })
+  it('starts pods again that were taken off the node', async () => {
+    await node.create('p', {})
+    await node.advance(100)
+    await node.restart({ pods: 'remove' })
+    await node.advance(1000)
+    expect((await node.pod('p')).status.containerStatuses?.[0]).toMatchObject({ ready: true, restartCount: 1 })
+  })
+})
+
+describe('the node', () => {
+  it('registers, is Ready, and renews its lease', async () => {
+    await node.advance(1000)
+    const { metadata, status } = await node.client.resource(nodes).get('n1')
+    expect(metadata.labels).toMatchObject({ 'kubernetes.io/hostname': 'n1', 'kubernetes.io/os': 'linux' })
+    expect(status.capacity).toMatchObject({ cpu: '2', memory: '8Gi', pods: '110' })
+    expect(status.allocatable).toMatchObject({ cpu: '2', memory: '8092Mi' })
+    expect(status.conditions?.map((c) => `${c.type} ${c.status} ${c.reason}`)).toEqual([
+      'MemoryPressure False KubeletHasSufficientMemory',
+      'DiskPressure False KubeletHasNoDiskPressure',
+      'PIDPressure False KubeletHasSufficientPID',
+      'Ready True KubeletReady',
+    ])
+    const { resourceVersion } = metadata
+    await node.advance(60_000)
+    expect((await node.client.resource(nodes).get('n1')).metadata.resourceVersion).toBe(resourceVersion)
+    await node.advance(300_000)
+    expect((await node.client.resource(nodes).get('n1')).metadata.resourceVersion).not.toBe(resourceVersion)
+  })
+})

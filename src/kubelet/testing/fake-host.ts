@@ -1,0 +1,71 @@
+// A machine and a prober for unit tests.
+import type { NodeHost } from '../../ports/node-host.ts'
+import type { ConnectAnswer, HttpProbeAnswer, Prober } from '../../ports/prober.ts'
+
+export interface FakeHost extends NodeHost {
+  /** Paths of the cgroups that exist. */
+  readonly paths: Set<string>
+}
+export function fakeHost(): FakeHost {
+  const paths = new Set<string>()
+  return {
+    paths,
+    facts: () =>
+      Promise.resolve({
+        hostname: 'host',
+        operatingSystem: 'linux',
+        architecture: 'amd64',
+        kernelVersion: '6.1',
+        osImage: 'Test',
+        machineId: 'm',
+        systemUuid: 's',
+        bootId: 'b',
+        cpuCount: 2,
+        memoryBytes: 2 ** 33,
+        swapBytes: 0,
+        addresses: ['192.168.0.10'],
+        hugepages: [],
+        topology: [],
+        missing: [],
+      } as const),
+    usage: () => Promise.reject(new Error('not measured')),
+    cgroups: {
+      version: 1,
+      parentFor: (path) => path,
+      ensure: (path) => Promise.resolve(void paths.add(path)),
+      update: () => Promise.resolve(),
+      remove: (path) => Promise.resolve(void paths.delete(path)),
+      kill: () => Promise.resolve(),
+      stats: () => Promise.resolve(undefined),
+      list: () => Promise.resolve([]),
+    },
+    networkUsage: () => Promise.resolve(undefined),
+    sysctl: () => Promise.resolve(undefined),
+    setSysctl: () => Promise.resolve(),
+    watchSystemOom: () => ({ close: () => {} }),
+  }
+}
+
+export interface FakeProber extends Prober {
+  /** What every HTTP probe is answered. */
+  http: HttpProbeAnswer
+  tcp: ConnectAnswer
+  readonly requests: string[]
+}
+export function fakeProber(): FakeProber {
+  const prober: FakeProber = {
+    http: { ok: true, status: 200, location: undefined, body: '' },
+    tcp: { ok: true },
+    requests: [],
+    httpGet(request) {
+      prober.requests.push(`${request.scheme} ${request.host}:${request.port}${request.path}`)
+      return Promise.resolve(prober.http)
+    },
+    tcpConnect(host, port) {
+      prober.requests.push(`TCP ${host}:${port}`)
+      return Promise.resolve(prober.tcp)
+    },
+    grpcHealth: () => Promise.resolve({ ok: true, status: 'SERVING' }),
+  }
+  return prober
+}
