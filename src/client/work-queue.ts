@@ -8,8 +8,9 @@ export interface WorkQueueOptions<K> {
   readonly parallel?: number
   readonly baseDelayMs?: number
   readonly maxDelayMs?: number
-  /** Works one key. A number answered means: again after that many milliseconds. A throw means: again after back-off. */
-  readonly run: (key: K) => Promise<number | void>
+  /** Works one key. A number answered means: again after that many milliseconds; a throw: again after back-off.
+   * 'not-now' means that nothing was done: the count of failures stays, and whoever knows when will add the key. */
+  readonly run: (key: K) => Promise<number | 'not-now' | void>
   /** Told of every failed run; `failures` counts the runs that failed one after another, 1 for the first. */
   readonly onError: (key: K, error: unknown, failures: number) => void
 }
@@ -57,6 +58,7 @@ export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
   async function work(key: K): Promise<void> {
     try {
       const again = await run(key)
+      if (again === 'not-now') return
       failures.delete(key)
       if (typeof again === 'number') addAfter(key, again)
     } catch (error) {

@@ -1,4 +1,5 @@
 // The controllers, in the order in which they start. This list is the whole registry.
+import { daemonSetController } from './daemon-set.ts'
 import { deploymentController } from './deployment.ts'
 import { endpointSliceController } from './endpoint-slice.ts'
 import { endpointsController } from './endpoints.ts'
@@ -11,6 +12,7 @@ import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
+import { statefulSetController } from './stateful-set.ts'
 import { taintEvictionController } from './taint-eviction.ts'
 
 export const allControllers: readonly Controller[] = [
@@ -26,4 +28,6 @@ export const allControllers: readonly Controller[] = [
   replicaSetController,
   replicationControllerController,
   deploymentController,
+  statefulSetController,
+  daemonSetController,
 ]

@@ -20,7 +20,7 @@ const isPublished = (map: ConfigMap, rootCaPem: string): boolean =>
 export const rootCaPublisher: Controller = {
   name: 'root-ca-certificate-publisher-controller',
   start(context) {
-    const { rootCaPem } = context.settings ?? {}
+    const rootCaPem = context.settings?.ca?.certificatePem
     if (rootCaPem === undefined) return { stop: () => Promise.resolve() }
     const spaces = context.informers.informer(namespaces)
     const maps = context.informers.informer(configMaps, { fieldSelector: `metadata.name=${name}` })

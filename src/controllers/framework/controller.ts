@@ -3,13 +3,14 @@ import type { Client } from '../../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../../client/event-recorder.ts'
 import type { InformerFactory } from '../../client/informer.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { CertificateAuthority } from '../../ports/identity.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 
 /** Figures that a cluster may set; the defaults are upstream's. */
 export interface ControllerSettings {
-  /** PEM of the certificate authority that serves the API; published as kube-root-ca.crt in every namespace. */
-  readonly rootCaPem?: string
+  /** The cluster's authority: published as kube-root-ca.crt in every namespace, and signer of certificate requests. */
+  readonly ca?: CertificateAuthority
   /** A node whose Lease and status are older than this is not healthy. Default 50 s. */
   readonly nodeMonitorGraceMs?: number
   /** How often node health is looked at. Default 5 s. */
@@ -24,31 +25,7 @@ export interface ControllerSettings {
   readonly clusterCidrs?: readonly string[]
   /** Prefix length of a node's slice. Default 24 (IPv4), 64 (IPv6). */
   readonly nodeMaskSizes?: readonly number[]
-  /** Signs certificate requests of the kubernetes.io signers; absent: requests stay approved but unsigned. */
-  readonly signer?: CertificateSigner
 }
-/** Issues certificates for PEM requests. */
-export interface CertificateSigner {
-  sign(request: {
-    /** PEM, CERTIFICATE REQUEST. */
-    readonly csrPem: string
-    readonly usages: readonly string[]
-    readonly notBeforeMs: number
-    readonly notAfterMs: number
-  }): Promise<string>
-  /** What the request says of itself. */
-  inspect(csrPem: string): Promise<{
-    readonly commonName: string
-    readonly organizations: readonly string[]
-    readonly dnsNames: readonly string[]
-    readonly ipAddresses: readonly string[]
-    readonly emailAddresses: readonly string[]
-    readonly uris: readonly string[]
-  }>
-  /** Longest life of an issued certificate, milliseconds. */
-  readonly maxDurationMs: number
-}
-
 export interface ControllerContext {
   readonly client: Client
   readonly informers: InformerFactory

@@ -133,12 +133,13 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   let ready = false
   let stopped = false
 
-  async function run(key: string): Promise<number | void> {
+  async function run(key: string): Promise<number | 'not-now' | void> {
     const unmet = pending.get(key)?.unmet()
     const sinceMs = pending.get(key)?.sinceMs ?? 0
     if (unmet !== undefined && clock.monotonic() - sinceMs < expectationTimeoutMs) {
       void unmet.cache.until(unmet.met).then(() => queue.add(key))
-      return expectationTimeoutMs
+      queue.addAfter(key, sinceMs + expectationTimeoutMs - clock.monotonic())
+      return 'not-now'
     }
     const expectations = new Expectations(clock.monotonic())
     try {

@@ -72,7 +72,7 @@ export function planReplicas(
   nowMs: number,
 ): ReplicaPlan {
   const surplus = active.length - wanted
-  if (surplus <= 0) return { create: Math.min(-surplus, burstReplicas), delete: [] }
+  if (surplus <= 0) return { create: Math.min(wanted - active.length, burstReplicas), delete: [] }
   return { create: 0, delete: podsToDelete(active, related, Math.min(surplus, burstReplicas), nowMs) }
 }
 
