@@ -8,6 +8,7 @@ import { any, int64, optional, required } from '../machinery/schema.ts'
 import { validateNonNegative } from '../machinery/validation.ts'
 import { ageColumn, column, nameColumn } from '../core/workload-table.ts'
 import { APPS } from './deployment.ts'
+import { oldRevisionVersions } from './old-versions.ts'
 
 const schema = kindSchema(`${APPS}ControllerRevision`, {
   data: optional(2, any('io.k8s.apimachinery.pkg.runtime.RawExtension')),
@@ -42,6 +43,7 @@ export const controllerRevisions = defineKind<ControllerRevision>({
   schema,
   storagePrefix: '/registry/controllerrevisions',
   unconditionalUpdate: true,
+  versions: oldRevisionVersions(schema),
   table: {
     columns: [nameColumn, column('Controller'), column('Revision'), ageColumn],
     row: (r, nowMs) => [r.metadata.name, controllerCell(r), r.revision, ageCell(r.metadata.creationTimestamp, nowMs)],

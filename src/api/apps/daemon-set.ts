@@ -24,6 +24,7 @@ import { podSpecWarnings } from '../core/pod-validation.ts'
 import { listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
 import { APPS } from './deployment.ts'
+import { oldWorkloadVersions } from './old-versions.ts'
 import {
   isZeroPortion,
   validateAlwaysRunning,
@@ -38,7 +39,7 @@ const rollingUpdateDaemonSet = object(`${APPS}RollingUpdateDaemonSet`, {
   maxSurge: optional(2, intOrString()),
 })
 const daemonSetUpdateStrategy = object(`${APPS}DaemonSetUpdateStrategy`, {
-  type: defaulted(1, string(), 'RollingUpdate'),
+  type: text(1),
   rollingUpdate: optional(2, rollingUpdateDaemonSet),
 })
 export const daemonSetSpec = object(`${APPS}DaemonSetSpec`, {
@@ -73,6 +74,7 @@ const schema = kindSchema(`${APPS}DaemonSet`, { spec: struct(2, daemonSetSpec), 
 export interface DaemonSet extends ObjectOf<typeof schema> {}
 
 function setDefaults({ spec }: Draft<DaemonSet>): void {
+  spec.updateStrategy.type ??= 'RollingUpdate'
   if (spec.updateStrategy.type === 'RollingUpdate') {
     const rolling = (spec.updateStrategy.rollingUpdate ??= {})
     rolling.maxUnavailable ??= 1
@@ -124,6 +126,7 @@ export const daemonSets = defineKind<DaemonSet>({
   storagePrefix: '/registry/daemonsets',
   unconditionalUpdate: true,
   generation: true,
+  versions: oldWorkloadVersions('DaemonSet', schema),
   subresources: { status: true },
   table: {
     columns: [

@@ -22,6 +22,7 @@ import { podTemplateSpec } from '../core/pod-template.ts'
 import { podSpecWarnings } from '../core/pod-validation.ts'
 import { flag, listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
+import { oldDeploymentVersions } from './old-versions.ts'
 import {
   isZeroPortion,
   validateAlwaysRunning,
@@ -39,7 +40,7 @@ const rollingUpdateDeployment = object(`${APPS}RollingUpdateDeployment`, {
   maxSurge: optional(2, intOrString()),
 })
 export const deploymentStrategy = object(`${APPS}DeploymentStrategy`, {
-  type: defaulted(1, string(), 'RollingUpdate'),
+  type: text(1),
   rollingUpdate: optional(2, rollingUpdateDeployment),
 })
 export interface DeploymentStrategy extends Infer<typeof deploymentStrategy> {}
@@ -79,6 +80,7 @@ const schema = kindSchema(`${APPS}Deployment`, { spec: struct(2, deploymentSpec)
 export interface Deployment extends ObjectOf<typeof schema> {}
 
 function setDefaults({ spec }: Draft<Deployment>): void {
+  spec.strategy.type ??= 'RollingUpdate'
   if (spec.strategy.type === 'RollingUpdate') {
     const rolling = (spec.strategy.rollingUpdate ??= {})
     rolling.maxUnavailable ??= '25%'
@@ -94,7 +96,7 @@ function validateStrategy({ type, rollingUpdate }: DeploymentStrategy): FieldErr
       ? []
       : [forbiddenField(`${path}.rollingUpdate`, `may not be specified when strategy \`type\` is '${type}'`)]
   }
-  if (type !== 'RollingUpdate') return [notSupportedField(path, type, ['Recreate', 'RollingUpdate'])]
+  if (type !== 'RollingUpdate') return [notSupportedField(`${path}.type`, type, ['Recreate', 'RollingUpdate'])]
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate ?? {}
   const at = `${path}.rollingUpdate`
   const errors = [
@@ -176,6 +178,7 @@ export const deployments = defineKind<Deployment>({
   storagePrefix: '/registry/deployments',
   unconditionalUpdate: true,
   generation: true,
+  versions: oldDeploymentVersions(schema),
   subresources: { status: true, scale: replicasScale },
   table: {
     columns: [

@@ -11,6 +11,7 @@ import { podSpecWarnings } from '../core/pod-validation.ts'
 import { listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { ageColumn, column, containerCells, containerColumns, nameColumn } from '../core/workload-table.ts'
 import { APPS, replicasScale } from './deployment.ts'
+import { oldWorkloadVersions } from './old-versions.ts'
 import {
   validateAlwaysRunning,
   validateCounts,
@@ -86,6 +87,7 @@ export const replicaSets = defineKind<ReplicaSet>({
   storagePrefix: '/registry/replicasets',
   unconditionalUpdate: true,
   generation: true,
+  versions: oldWorkloadVersions('ReplicaSet', schema),
   subresources: { status: true, scale: replicasScale },
   selectableFields: { 'status.replicas': (rs) => String(rs.status.replicas) },
   table: {

@@ -26,6 +26,7 @@ import { atomicList, listByKey, number32, number64, text, when } from '../core/s
 import { shown } from '../core/selector-validation.ts'
 import { ageColumn, column, containerImages, containerNames, nameColumn, wideColumn } from '../core/workload-table.ts'
 import { APPS, replicasScale } from './deployment.ts'
+import { oldStatefulSetVersions } from './old-versions.ts'
 import {
   validateAlwaysRunning,
   validateCounts,
@@ -38,7 +39,7 @@ const rollingUpdate = object(`${APPS}RollingUpdateStatefulSetStrategy`, {
   maxUnavailable: optional(2, intOrString()),
 })
 const statefulSetUpdateStrategy = object(`${APPS}StatefulSetUpdateStrategy`, {
-  type: defaulted(1, string(), 'RollingUpdate'),
+  type: text(1),
   rollingUpdate: optional(2, rollingUpdate),
 })
 const claimRetentionPolicy = object(`${APPS}StatefulSetPersistentVolumeClaimRetentionPolicy`, {
@@ -91,6 +92,7 @@ const schema = kindSchema(`${APPS}StatefulSet`, {
 export interface StatefulSet extends ObjectOf<typeof schema> {}
 
 function setDefaults({ spec }: Draft<StatefulSet>): void {
+  spec.updateStrategy.type ??= 'RollingUpdate'
   if (spec.updateStrategy.type === 'RollingUpdate') {
     const rolling = (spec.updateStrategy.rollingUpdate ??= {})
     rolling.partition ??= 0
@@ -203,6 +205,7 @@ export const statefulSets = defineKind<StatefulSet>({
   storagePrefix: '/registry/statefulsets',
   unconditionalUpdate: true,
   generation: true,
+  versions: oldStatefulSetVersions(schema),
   subresources: {
     status: true,
     scale: replicasScale,
