@@ -18,10 +18,10 @@ import {
   podAddress,
   podsByLabel,
   podsOf,
+  portsOf,
   type ResolvedPort,
   servicesByLabel,
   servicesOf,
-  targetPort,
 } from './framework/service-pods.ts'
 
 type EndpointAddress = NonNullable<EndpointSubset['addresses']>[number]
@@ -44,7 +44,7 @@ export function planSubsets(service: Service, pods: readonly Pod[]): readonly En
   const tolerateUnready = service.spec.publishNotReadyAddresses === true
   const members = new Map<
     string,
-    { readonly address: EndpointAddress; readonly ready: boolean; readonly ports: ResolvedPort[] }
+    { readonly address: EndpointAddress; readonly ready: boolean; readonly ports: readonly ResolvedPort[] }
   >()
   for (const pod of pods) {
     if (!isEndpoint(pod, tolerateUnready)) continue
@@ -62,19 +62,13 @@ export function planSubsets(service: Service, pods: readonly Pod[]): readonly En
         uid: pod.metadata.uid,
       },
     }
-    const ports: ResolvedPort[] = []
-    for (const servicePort of service.spec.ports ?? []) {
-      const port = targetPort(pod, servicePort)
-      if (port === undefined) continue
-      const { name = '', protocol = 'TCP', appProtocol } = servicePort
-      ports.push({ name, protocol, port, ...(appProtocol === undefined ? {} : { appProtocol }) })
-    }
+    const ports = portsOf(service, pod)
     if (ports.length === 0 && (service.spec.ports?.length ?? 0) > 0) continue
     members.set(addressKey(address), { address, ready: tolerateUnready || isPodReady(pod), ports })
   }
   const subsets = new Map<
     string,
-    { ports: ResolvedPort[]; addresses: EndpointAddress[]; notReady: EndpointAddress[] }
+    { ports: readonly ResolvedPort[]; addresses: EndpointAddress[]; notReady: EndpointAddress[] }
   >()
   for (const { address, ready, ports } of members.values()) {
     const sorted = [...ports].sort(byKey(canonicalJson))

@@ -215,7 +215,7 @@ export const garbageCollector: Controller = {
         recorder.stop()
         retry?.cancel()
         offDefinitions()
-        for (const id of [...graph.byId.keys()]) graph.remove(id)
+        for (const id of graph.byId.keys()) graph.remove(id)
       },
     })
 

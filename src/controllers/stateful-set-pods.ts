@@ -29,7 +29,7 @@ type Volume = NonNullable<PodTemplateSpec['spec']['volumes']>[number]
 function volumesOf(set: StatefulSet, ordinal: number, template: PodTemplateSpec): readonly Volume[] {
   const claims = (set.spec.volumeClaimTemplates ?? []).map((claim) => ({
     name: claim.metadata.name,
-    persistentVolumeClaim: { claimName: claimNameOf(set, claim.metadata.name, ordinal) },
+    persistentVolumeClaim: { claimName: claimNameOf(set, claim.metadata.name ?? '', ordinal) },
   })) as Volume[]
   const names = new Set(claims.map((volume) => volume.name))
   return [...claims, ...(template.spec.volumes ?? []).filter((volume) => !names.has(volume.name))]
@@ -67,7 +67,7 @@ export function statefulPod(
 export function claimsOf(set: StatefulSet, ordinal: number): readonly Input<PersistentVolumeClaim>[] {
   return (set.spec.volumeClaimTemplates ?? []).map((template) => ({
     metadata: {
-      name: claimNameOf(set, template.metadata.name, ordinal),
+      name: claimNameOf(set, template.metadata.name ?? '', ordinal),
       namespace: set.metadata.namespace,
       labels: { ...template.metadata.labels, ...set.spec.selector.matchLabels },
       ...(template.metadata.annotations === undefined ? {} : { annotations: template.metadata.annotations }),
@@ -90,7 +90,7 @@ export function hasIdentity(set: StatefulSet, ordinal: number, pod: Pod): boolea
     pod.spec.volumes?.some(
       (volume) =>
         volume.name === template.metadata.name &&
-        volume.persistentVolumeClaim?.claimName === claimNameOf(set, template.metadata.name, ordinal),
+        volume.persistentVolumeClaim?.claimName === claimNameOf(set, template.metadata.name ?? '', ordinal),
     ),
   )
 }

@@ -9,7 +9,7 @@ import { labelSelectorMatcher } from '../api/machinery/labels.ts'
 import { keyOf } from '../client/informer.ts'
 import { type Controller, recorderFor } from './framework/controller.ts'
 import { createClaimer, enqueueOwners } from './framework/ownership.ts'
-import { isNamespaceTerminating } from './framework/pod-control.ts'
+import { isNamespaceTerminating, messageOf } from './framework/pod-control.ts'
 import { isTerminating, nextAvailabilityMs } from './framework/pods.ts'
 import { startReconciler, type Writes } from './framework/reconciler.ts'
 import { type History, planTruncation, revisionTemplate, syncHistory } from './framework/revisions.ts'
@@ -31,8 +31,6 @@ import {
   podNameOf,
   statefulPod,
 } from './stateful-set-pods.ts'
-
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 export const statefulSetController: Controller = {
   name: 'statefulset-controller',
@@ -78,7 +76,7 @@ export const statefulSetController: Controller = {
     async function fixClaimOwners(set: StatefulSet, pod: Pod, condemned: boolean, writes: Writes): Promise<void> {
       const ordinal = ordinalOf(set, pod) ?? 0
       for (const template of set.spec.volumeClaimTemplates ?? []) {
-        const claim = claims.get(claimNameOf(set, template.metadata.name, ordinal), set.metadata.namespace)
+        const claim = claims.get(claimNameOf(set, template.metadata.name ?? '', ordinal), set.metadata.namespace)
         if (claim === undefined) continue
         const ownerReferences = planClaimOwners(set, pod, claim, condemned)
         if (ownerReferences === (claim.metadata.ownerReferences ?? ownerReferences)) continue

@@ -23,7 +23,7 @@ export function canonicalJson(value: unknown): string {
 
 /** Makes a number's digits safe to end a name with: no vowels, so no words. */
 export const safeName = (text: string): string =>
-  [...text].map((c) => alphabet[(c.codePointAt(0) ?? 0) % alphabet.length]).join('')
+  Array.from(text, (c) => alphabet[(c.codePointAt(0) ?? 0) % alphabet.length]).join('')
 
 /** The hash of a template; `collisionCount` gives another one when a name is taken. */
 export const templateHash = (template: unknown, collisionCount: number | undefined): string =>

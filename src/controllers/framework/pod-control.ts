@@ -16,7 +16,8 @@ export const isNamespaceTerminating = (error: unknown): boolean =>
   error instanceof ApiError &&
   (error.details?.causes?.some((cause) => cause.reason === 'NamespaceTerminating') ?? false)
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** The text of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Runs `count` calls in batches of 1, 2, 4 ...; stops after the first batch in which one failed. */
 export async function slowStart(

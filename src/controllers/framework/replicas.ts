@@ -10,7 +10,7 @@ import { keyOf } from '../../client/informer.ts'
 import { findCondition, withCondition, withoutCondition } from './conditions.ts'
 import { type ControllerContext, recorderFor, type RunningController } from './controller.ts'
 import { controllerRef, createClaimer, enqueueOwners } from './ownership.ts'
-import { burstReplicas, createPod, deletePods, isNamespaceTerminating, slowStart } from './pod-control.ts'
+import { burstReplicas, createPod, deletePods, isNamespaceTerminating, messageOf, slowStart } from './pod-control.ts'
 import {
   isPodActive,
   isPodAvailable,
@@ -143,8 +143,7 @@ export function startReplicaController<T extends KubeObject>(
       ? { error: undefined, reason: '' }
       : await manage(owner, view, active, writes)
     const nowMs = clock.now()
-    const failure =
-      error === undefined ? undefined : { reason, message: error instanceof Error ? error.message : String(error) }
+    const failure = error === undefined ? undefined : { reason, message: messageOf(error) }
     const { generation } = owner.metadata
     const status = planReplicaStatus(view, generation, claimed, failure, adapter.countsTerminating, nowMs)
     if (!sameStatus(status, view.status)) await writes.updateStatus(adapter.kind, adapter.withStatus(owner, status))

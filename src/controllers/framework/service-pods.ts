@@ -81,7 +81,7 @@ export const isEndpoint = (pod: Pod, terminating: boolean): boolean =>
 
 type ServicePort = NonNullable<Service['spec']['ports']>[number]
 /** The number that a service's port means on a pod; undefined where the pod has no port of that name. */
-export function targetPort(pod: Pod, { targetPort: target, port, protocol = 'TCP' }: ServicePort): number | undefined {
+export function targetPort(pod: Pod, { targetPort: target, port, protocol }: ServicePort): number | undefined {
   if (target === undefined || target === 0 || target === '') return port
   if (typeof target === 'number') return target
   const sidecars = pod.spec.initContainers?.filter((container) => container.restartPolicy === 'Always') ?? []
@@ -101,7 +101,7 @@ export const portsOf = (service: Service, pod: Pod): readonly ResolvedPort[] =>
   (service.spec.ports ?? []).flatMap((servicePort) => {
     const port = targetPort(pod, servicePort)
     if (port === undefined) return []
-    const { name = '', protocol = 'TCP', appProtocol } = servicePort
+    const { name = '', protocol, appProtocol } = servicePort
     return [{ name, protocol, port, ...(appProtocol === undefined ? {} : { appProtocol }) }]
   })
 

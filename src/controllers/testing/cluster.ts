@@ -82,6 +82,7 @@ export async function testCluster(
     random,
     identity: fakeIdentity,
     nodes: { connect: unavailable },
+    settings: { advertiseAddress: '192.0.2.1' },
     log,
   })
   const client = createClient(server.transport({ name: 'system:admin', groups: ['system:masters'] }))
