@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { decode } from './decode.ts'
 import { apiGroupList, apiResourceList, discoveryOf } from './discovery.ts'
 import type { Kind } from './kind.ts'
 import { deleteOptions, status } from './meta.ts'
@@ -14,8 +16,11 @@ import {
 import { type ApiDescription, describeApi, type NamedKind } from './openapi.ts'
 import { openApiV2 } from './openapi-v2.ts'
 import { openApiV3, openApiV3Names } from './openapi-v3.ts'
-import type { JsonObject } from './schema.ts'
-import { compareDefinitions, comparePaths, compareProtobuf, differences } from './testing/facts.ts'
+import { decodeMessage, encodeMessage } from './protobuf.ts'
+import type { Json, JsonObject } from './schema.ts'
+import { arbitraryOf, onTheWire } from './testing/arbitrary.ts'
+import { compareDefinitions, comparePaths, compareProtobuf, differences, protobufName } from './testing/facts.ts'
+import { protobufOracle } from './testing/protobuf-oracle.ts'
 
 const facts = process.env.KUBERNETES_FACTS
 if (facts === undefined && process.env.CI === 'true') throw new Error('KUBERNETES_FACTS must be set in CI')
@@ -115,5 +120,18 @@ describe.skipIf(facts === undefined)('upstream facts (KUBERNETES_FACTS)', () => 
       read('protobuf-fields.json') as unknown as Parameters<typeof compareProtobuf>[1],
     )
     expect(report(lines)).toBe('')
+  })
+  it('writes protobuf that upstream reads, and reads what upstream writes', () => {
+    const recorded = read('protobuf-fields.json') as unknown as Parameters<typeof compareProtobuf>[1]
+    const roundTrip = protobufOracle(recorded)
+    for (const { schema } of api.resources) {
+      const message = protobufName(schema.name)
+      if (recorded[message] === undefined) continue
+      for (const value of fc.sample(arbitraryOf(schema), { seed: 7, numRuns: 20 })) {
+        const sent = decode(schema, value).value
+        const received = decodeMessage(schema, roundTrip(message, encodeMessage(schema, sent)))
+        expect(decode(schema, received).value, message).toEqual(onTheWire(schema, sent as Json))
+      }
+    }
   })
 })

@@ -129,7 +129,8 @@ export function compareProtobuf(roots: readonly ObjectSchema[], facts: ProtobufF
   }
   return found
 }
-const protobufName = (definition: string): string =>
+/** k8s.io.api.core.v1.Pod for io.k8s.api.core.v1.Pod. */
+export const protobufName = (definition: string): string =>
   definition
     .replace(/^io\./, '')
     .replace(/^k8s\.(?!io\.)/, 'k8s.io.')
