@@ -7,6 +7,7 @@ import type { KubeletContext } from './context.ts'
 import { createSandbox, podSandboxConfig } from './ensure-sandbox.ts'
 import { killContainer, probeGraceSeconds } from './kill-container.ts'
 import { containerHash, containerNameOf, restartCountOf } from './labels.ts'
+import { removeLogs } from './log-rotation.ts'
 import { type Kill, newestRun, type Plan, planPod, type Start } from './plan-pod.ts'
 import type { PodHandle } from './pod-handle.ts'
 import type { VolumeFailure } from './pod-volumes.ts'
@@ -164,7 +165,7 @@ function crashLoop(
 
 /** Removes runs of containers that no status and no log request needs, all but the newest two, and empty old sandboxes. */
 async function collect(context: KubeletContext, { uid }: PodHandle): Promise<void> {
-  const { view, runtime, disk } = context
+  const { view, runtime } = context
   const { containers, sandboxes } = view.pod(uid)
   const seen = new Map<string, number>()
   for (const status of containers) {
@@ -173,7 +174,7 @@ async function collect(context: KubeletContext, { uid }: PodHandle): Promise<voi
     seen.set(name, count)
     if (count <= 2 || status.state === 'running') continue
     await runtime.removeContainer(status.id)
-    await disk.remove(status.logPath)
+    await removeLogs(context, status.logPath)
     await view.lookAtContainer(status.id)
   }
   for (const { id, ready } of sandboxes.slice(1)) {

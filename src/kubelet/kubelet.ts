@@ -22,6 +22,7 @@ import { parseResolvConf } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
 import { Images } from './images.ts'
 import { kubeletRequest } from './http.ts'
+import { startLogRotation } from './log-rotation.ts'
 import { NodeAgent } from './node-agent.ts'
 import { createNodeApi } from './node-api.ts'
 import { noPressure } from './node-status.ts'
@@ -161,6 +162,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     delete: () => agent.gone(),
   })
   const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
+  const rotation = startLogRotation(context)
   const listed = view.start()
   agent.start()
   // Containers must be known before pods are looked at, or running ones would be started twice.
@@ -188,6 +190,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       unwatchNode()
       unwatchPods()
       agent.stop()
+      rotation.cancel()
       if (stopOptions.pods === 'remove') await set.removeAll(stopOptions.graceSeconds ?? 2)
       set.stop()
       context.probes.stop()

@@ -53,16 +53,19 @@ export class LogDecoder {
   }
 }
 
-/** Bytewise. The fraction's length may differ: 09.6Z and 09.65Z; a 'Z' counts as the end. */
+/** Length of 2024-01-01T00:00:00; a fraction of any length may follow, then Z. */
+const wholeSeconds = 19
+const zero = 48
 function compare(a: Uint8Array, b: Uint8Array): number {
-  const strip = (bytes: Uint8Array) => (bytes[bytes.length - 1] === 90 ? bytes.subarray(0, -1) : bytes)
-  const [left, right] = [strip(a), strip(b)]
-  const length = Math.min(left.length, right.length)
-  for (let i = 0; i < length; i++) {
-    const difference = (left[i] ?? 0) - (right[i] ?? 0)
+  const digit = (bytes: Uint8Array, i: number) => {
+    const byte = bytes[i]
+    return byte === undefined || byte < zero || byte > 57 ? zero : byte
+  }
+  for (let i = 0; i < Math.max(a.length, b.length); i++) {
+    const difference = i < wholeSeconds ? (a[i] ?? 0) - (b[i] ?? 0) : digit(a, i) - digit(b, i)
     if (difference !== 0) return difference
   }
-  return left.length - right.length
+  return 0
 }
 export function concat(pieces: readonly Uint8Array[]): Uint8Array {
   let length = 0
