@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DataplaneState, ServiceRule } from '../ports/dataplane.ts'
 import { silentLog } from '../ports/log.ts'
 import { nftablesDataplane } from './nftables.ts'
+import { createShell } from './shell.ts'
 
 const root = process.getuid?.() === 0
 const sh = (command: string) =>
@@ -44,7 +45,8 @@ describe.runIf(root)('nftables dataplane', () => {
   const node = `${id}n`
   const pods = [`${id}a`, `${id}b`]
   const servers: ReturnType<typeof spawn>[] = []
-  const dataplane = nftablesDataplane({ table: `cox_${id}`, log: silentLog, netns: node })
+  const shell = createShell(1)
+  const dataplane = nftablesDataplane({ table: `cox_${id}`, log: silentLog, netns: node, shell })
   beforeAll(async () => {
     sh(`ip netns add ${node}; ip -n ${node} link set lo up; ip netns exec ${node} sysctl -qw net.ipv4.ip_forward=1
       ip -n ${node} route add 10.77.0.0/24 dev lo`)
@@ -69,6 +71,7 @@ describe.runIf(root)('nftables dataplane', () => {
     }
   })
   afterAll(() => {
+    shell.close()
     for (const server of servers) server.kill('SIGKILL')
     for (const ns of [node, ...pods]) sh(`ip netns del ${ns}`)
   })

@@ -3,12 +3,14 @@
 // its endpoints. Every change is one `nft -f -`, which the kernel takes whole or not at all.
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
 import type { Log } from '../ports/log.ts'
-import { run } from './command.ts'
+import type { Shell } from './shell.ts'
 
 export interface NftablesOptions {
   /** Table name; unique to this cluster on the machine, letters, digits and underscores. */
   readonly table: string
   readonly log: Log
+  /** Starts nft and conntrack without stopping our event loop. */
+  readonly shell: Shell
   /** Runs commands inside this network namespace (`ip netns`), for several nodes on one machine. */
   readonly netns?: string
 }
@@ -270,7 +272,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
   const prefix = options.netns === undefined ? [] : ['ip', 'netns', 'exec', options.netns]
   const tool = (command: readonly string[], input = '') => {
     const [file = '', ...args] = [...prefix, ...command]
-    return run(file, args, { input })
+    return options.shell.run(file, args, input)
   }
   const nft = (script: string) => tool(['nft', '-f', '-'], script)
   let ready = false
