@@ -31,8 +31,8 @@ export type GrpcStatus = (typeof statusNames)[number]
 export class GrpcError extends Error {
   readonly status: GrpcStatus
   readonly description: string
-  constructor(status: GrpcStatus, description: string) {
-    super(`rpc error: code = ${status} desc = ${description}`)
+  constructor(status: GrpcStatus, description: string, options?: { cause?: unknown }) {
+    super(`rpc error: code = ${status} desc = ${description}`, options)
     this.name = 'GrpcError'
     this.status = status
     this.description = description
@@ -114,16 +114,26 @@ export function createGrpcClient(address: string): GrpcClient {
   const target = address.replace(/^unix:(\/\/)?/, '')
   let session: http2.ClientHttp2Session | undefined
   let closed = false
+  let lastError: unknown
 
   const connect = (): http2.ClientHttp2Session => {
     if (closed) throw new GrpcError('Canceled', 'the client is closed')
     if (session !== undefined && !session.closed && !session.destroyed) return session
     const fresh = http2.connect('http://localhost', {
-      createConnection: () => (target.startsWith('/') ? net.connect(target) : connectTcp(target)),
+      createConnection: () => {
+        const socket = target.startsWith('/') ? net.connect(target) : connectTcp(target)
+        socket.on('error', (error) => {
+          lastError = error
+        })
+        return socket
+      },
       settings: { initialWindowSize: 4 << 20, enablePush: false },
     })
     // A call's own stream reports the failure; without a listener the session's would end the process.
     fresh.on('error', () => fresh.destroy())
+    fresh.on('connect', () => {
+      lastError = undefined
+    })
     fresh.on('goaway', () => fresh.close())
     fresh.unref()
     session = fresh
@@ -174,11 +184,13 @@ export function createGrpcClient(address: string): GrpcClient {
       }
     })
     stream.on('trailers', (headers) => finish(errorOf(headers)))
-    stream.on('error', (error) => finish(new GrpcError('Unavailable', `connection error: ${error.message}`)))
+    stream.on('error', (error) =>
+      finish(new GrpcError('Unavailable', `connection error: ${error.message}`, { cause: lastError ?? error })),
+    )
     stream.on('end', () => {
       if ('grpc-status' in early) finish(errorOf(early))
     })
-    stream.on('close', () => finish(new GrpcError('Unavailable', 'connection closed')))
+    stream.on('close', () => finish(new GrpcError('Unavailable', 'connection closed', { cause: lastError })))
     options.signal?.addEventListener('abort', cancel)
     if (options.signal?.aborted) cancel()
     else stream.end(frame(content))
@@ -240,5 +252,5 @@ export function createGrpcClient(address: string): GrpcClient {
 
 function connectTcp(target: string): net.Socket {
   const colon = target.lastIndexOf(':')
-  return net.connect(Number(target.slice(colon + 1)), target.slice(0, colon))
+  return net.connect(Number(target.slice(colon + 1)), target.slice(0, colon).replace(/^\[|\]$/g, ''))
 }

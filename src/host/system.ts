@@ -1,0 +1,44 @@
+// The system's clock, randomness and log.
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Clock } from '../ports/clock.ts'
+import type { Log } from '../ports/log.ts'
+import type { Random } from '../ports/random.ts'
+
+/** setTimeout's limit; a longer delay is waited for in parts. */
+const longestTimerMs = 2_000_000_000
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(delayMs, run) {
+    let timer: NodeJS.Timeout
+    const arm = (leftMs: number) => {
+      const partMs = Math.min(Math.max(leftMs, 0), longestTimerMs)
+      timer = setTimeout(() => (leftMs > partMs ? arm(leftMs - partMs) : run()), partMs)
+      timer.unref()
+    }
+    arm(delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+}
+
+export const systemRandom: Random = {
+  float: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  bytes: (length) => randomBytes(length),
+  uuid: () => randomUUID(),
+}
+
+/** Records go to `logger` (pino). */
+export function pinoLog(logger: Logger): Log {
+  const write =
+    (level: 'debug' | 'info' | 'warn' | 'error') => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+      logger[level](fields ?? {}, message)
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => pinoLog(logger.child(fields)),
+  }
+}
