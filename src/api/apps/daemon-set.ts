@@ -43,7 +43,7 @@ const daemonSetUpdateStrategy = object(`${APPS}DaemonSetUpdateStrategy`, {
   rollingUpdate: optional(2, rollingUpdateDaemonSet),
 })
 export const daemonSetSpec = object(`${APPS}DaemonSetSpec`, {
-  selector: required(1, labelSelector),
+  selector: required(1, labelSelector, { pointer: true }),
   template: required(2, podTemplateSpec),
   updateStrategy: struct(3, daemonSetUpdateStrategy),
   minReadySeconds: number32(4),

@@ -46,7 +46,7 @@ export const deploymentStrategy = object(`${APPS}DeploymentStrategy`, {
 export interface DeploymentStrategy extends Infer<typeof deploymentStrategy> {}
 export const deploymentSpec = object(`${APPS}DeploymentSpec`, {
   replicas: defaulted(1, int32(), 1),
-  selector: required(2, labelSelector),
+  selector: required(2, labelSelector, { pointer: true }),
   template: required(3, podTemplateSpec),
   strategy: struct(4, deploymentStrategy, { patchStrategy: 'retainKeys' }),
   minReadySeconds: number32(5),

@@ -21,7 +21,7 @@ import {
 
 export const replicaSetSpec = object(`${APPS}ReplicaSetSpec`, {
   replicas: defaulted(1, int32(), 1),
-  selector: required(2, labelSelector),
+  selector: required(2, labelSelector, { pointer: true }),
   template: struct(3, podTemplateSpec),
   minReadySeconds: number32(4),
 })

@@ -46,13 +46,13 @@ const claimRetentionPolicy = object(`${APPS}StatefulSetPersistentVolumeClaimRete
   whenDeleted: defaulted(1, string(), 'Retain'),
   whenScaled: defaulted(2, string(), 'Retain'),
 })
-const statefulSetOrdinals = object(`${APPS}StatefulSetOrdinals`, { start: number32(1) })
+const statefulSetOrdinals = object(`${APPS}StatefulSetOrdinals`, { start: number32(1, { publishDefault: true }) })
 export const statefulSetSpec = object(`${APPS}StatefulSetSpec`, {
   replicas: defaulted(1, int32(), 1),
-  selector: required(2, labelSelector),
+  selector: required(2, labelSelector, { pointer: true }),
   template: required(3, podTemplateSpec),
   volumeClaimTemplates: optional(4, array(persistentVolumeClaim, atomicList)),
-  serviceName: text(5),
+  serviceName: text(5, { publishDefault: true }),
   podManagementPolicy: defaulted(6, string(), 'OrderedReady'),
   updateStrategy: struct(7, statefulSetUpdateStrategy),
   revisionHistoryLimit: defaulted(8, int32(), 10),

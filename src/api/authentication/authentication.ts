@@ -15,7 +15,13 @@ export const userInfo = object(`${AUTH}UserInfo`, {
 export interface UserInfo extends Infer<typeof userInfo> {}
 
 const tokenReviewSchema = kindSchema(`${AUTH}TokenReview`, {
-  spec: required(2, object(`${AUTH}TokenReviewSpec`, { token: text(1), audiences: texts(2) })),
+  spec: required(
+    2,
+    object(`${AUTH}TokenReviewSpec`, {
+      token: required(1, string(), { mayBeEmpty: true, pointer: true }),
+      audiences: texts(2),
+    }),
+  ),
   status: struct(
     3,
     object(`${AUTH}TokenReviewStatus`, {
@@ -29,10 +35,10 @@ const tokenReviewSchema = kindSchema(`${AUTH}TokenReview`, {
 export interface TokenReview extends ObjectOf<typeof tokenReviewSchema> {}
 
 const tokenRequestSchema = kindSchema(`${AUTH}TokenRequest`, {
-  spec: required(
+  spec: struct(
     2,
     object(`${AUTH}TokenRequestSpec`, {
-      audiences: required(1, array(string(), { listType: 'atomic' }), { mayBeEmpty: true }),
+      audiences: struct(1, array(string(), { listType: 'atomic' })),
       expirationSeconds: optional(4, int64()),
       boundObjectRef: optional(
         3,
@@ -42,7 +48,7 @@ const tokenRequestSchema = kindSchema(`${AUTH}TokenRequest`, {
   ),
   status: struct(
     3,
-    object(`${AUTH}TokenRequestStatus`, { token: required(1, string()), expirationTimestamp: required(2, time()) }),
+    object(`${AUTH}TokenRequestStatus`, { token: struct(1, string()), expirationTimestamp: optional(2, time()) }),
   ),
 })
 export interface TokenRequest extends ObjectOf<typeof tokenRequestSchema> {}

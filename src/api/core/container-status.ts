@@ -36,7 +36,7 @@ export const containerState = object(`${CORE}ContainerState`, {
 })
 export interface ContainerState extends Infer<typeof containerState> {}
 
-const imageVolumeStatus = object(`${CORE}ImageVolumeStatus`, { imageRef: required(1, string()) })
+const imageVolumeStatus = object(`${CORE}ImageVolumeStatus`, { imageRef: required(1, string(), { pointer: true }) })
 const volumeStatus = object(`${CORE}VolumeStatus`, { image: optional(1, imageVolumeStatus) })
 export const volumeMountStatus = object(`${CORE}VolumeMountStatus`, {
   name: required(1, string()),

@@ -49,11 +49,11 @@ export const containerResizePolicy = object(`${CORE}ContainerResizePolicy`, {
 })
 export interface ContainerResizePolicy extends Infer<typeof containerResizePolicy> {}
 const restartRuleOnExitCodes = object(`${CORE}ContainerRestartRuleOnExitCodes`, {
-  operator: required(1, string()),
+  operator: required(1, string(), { pointer: true }),
   values: optional(2, array(int32(), { listType: 'set' })),
 })
 export const containerRestartRule = object(`${CORE}ContainerRestartRule`, {
-  action: required(1, string()),
+  action: required(1, string(), { pointer: true }),
   exitCodes: optional(2, restartRuleOnExitCodes),
 })
 export interface ContainerRestartRule extends Infer<typeof containerRestartRule> {}

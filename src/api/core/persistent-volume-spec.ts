@@ -58,7 +58,7 @@ const azureFile = object(`${CORE}AzureFilePersistentVolumeSource`, {
 })
 const scaleIo = object(`${CORE}ScaleIOPersistentVolumeSource`, {
   ...scaleIoFields,
-  secretRef: required(3, secretReference),
+  secretRef: required(3, secretReference, { pointer: true }),
 })
 const storageOs = object(`${CORE}StorageOSPersistentVolumeSource`, {
   ...storageOsFields,
@@ -112,7 +112,7 @@ export const persistentVolumeSpec = object(`${CORE}PersistentVolumeSpec`, {
   ...persistentVolumeSourceFields,
   capacity: optional(1, resourceList),
   accessModes: optional(3, array(string(), atomicList)),
-  claimRef: optional(4, { ...objectReference, mapType: 'granular' } as typeof objectReference),
+  claimRef: optional(4, objectReference, { mapType: 'granular' }),
   persistentVolumeReclaimPolicy: defaulted(5, string(), 'Retain'),
   storageClassName: text(6),
   mountOptions: texts(7),

@@ -107,8 +107,8 @@ const clusterTrustBundleProjection = object(`${CORE}ClusterTrustBundleProjection
   optional: optional(5, boolean()),
 })
 const podCertificateProjection = object(`${CORE}PodCertificateProjection`, {
-  signerName: required(1, string()),
-  keyType: required(2, string()),
+  signerName: required(1, string(), { pointer: true }),
+  keyType: required(2, string(), { pointer: true }),
   maxExpirationSeconds: optional(3, int32()),
   credentialBundlePath: text(4),
   keyPath: text(5),
@@ -176,7 +176,7 @@ const azureFileVolumeSource = object(`${CORE}AzureFileVolumeSource`, {
 })
 const scaleIoVolumeSource = object(`${CORE}ScaleIOVolumeSource`, {
   ...scaleIoFields,
-  secretRef: required(3, localObjectReference),
+  secretRef: required(3, localObjectReference, { pointer: true }),
 })
 const storageOsVolumeSource = object(`${CORE}StorageOSVolumeSource`, { ...storageOsFields, secretRef: secretRef(5) })
 

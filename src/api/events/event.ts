@@ -1,7 +1,16 @@
 // events.k8s.io/v1 Event: the stored core Event under other names (regarding for involvedObject, note for message).
 import type { KindVersion } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
-import { type Draft, int32, type JsonObject, microTime, object, optional, required } from '../machinery/schema.ts'
+import {
+  type Draft,
+  int32,
+  type JsonObject,
+  microTime,
+  object,
+  optional,
+  required,
+  struct,
+} from '../machinery/schema.ts'
 import { objectReference } from '../core/references.ts'
 import { number32, text, when } from '../core/scalars.ts'
 
@@ -19,11 +28,11 @@ const schema = kindSchema(`${EVENTS}Event`, {
   reportingInstance: text(5),
   action: text(6),
   reason: text(7),
-  regarding: optional(8, objectReference),
+  regarding: struct(8, objectReference),
   related: optional(9, objectReference),
   note: text(10),
   type: text(11),
-  deprecatedSource: optional(12, eventSource),
+  deprecatedSource: struct(12, eventSource),
   deprecatedFirstTimestamp: when(13),
   deprecatedLastTimestamp: when(14),
   deprecatedCount: number32(15),
@@ -46,9 +55,6 @@ function rename(draft: Draft<JsonObject>, from: string, to: string): void {
   delete draft[from]
   if (value !== undefined) draft[to] = value
 }
-const isEmptyObject = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && Object.keys(value).length === 0
-
 /** The served version; it hangs below the core kind, which stores it. */
 export const eventsV1: KindVersion = {
   group: 'events.k8s.io',
@@ -64,7 +70,6 @@ export const eventsV1: KindVersion = {
   },
   fromStored: (draft) => {
     for (const [here, there] of Object.entries(renamed)) rename(draft, there, here)
-    if (isEmptyObject(draft['deprecatedSource'])) delete draft['deprecatedSource']
     for (const name of ['reportingController', 'reportingInstance']) if (draft[name] === '') delete draft[name]
   },
 }

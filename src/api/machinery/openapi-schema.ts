@@ -171,9 +171,12 @@ function unionKeys(schema: ObjectSchema): Out {
 
 /** v3 publishes the zero value of what is always written, and `{}` for structs. */
 function publishedDefault(field: Field, owner: ObjectSchema): Json | undefined {
-  if (field.publishDefault === true) return field.default
-  if (field.presence === 'struct') return {}
+  if (field.publishDefault === true) return field.default ?? zeroDefault(field)
+  if (field.presence === 'struct') return zeroDefault(field)
   if (field.presence !== 'required' || field.pointer === true || owner.structural === true) return undefined
+  return zeroDefault(field)
+}
+function zeroDefault(field: Field): Json | undefined {
   const schema = solid(field.schema)
   switch (schema.type) {
     case 'string':
