@@ -1,5 +1,6 @@
-// Objects that exist in every cluster from the first moment: the system namespaces and priority classes. Each is created
-// once; what an administrator has made of it since is left alone.
+// Objects that exist in every cluster from the first moment: the system namespaces and priority classes, the range of
+// Service addresses, and the kubernetes Service with this server behind it. Each is created once; what an administrator
+// has made of it since is left alone, save this server's own address, which is kept up to date.
 import { ApiError } from '../api/machinery/errors.ts'
 import { systemPriorityClasses } from '../api/scheduling/priority-class.ts'
 import { known } from './authentication/authenticator.ts'
@@ -7,38 +8,116 @@ import type { ServerContext } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
 import type { UserInfo } from './request.ts'
 import { resolveRequestInfo } from './request-info.ts'
+import { defaultServiceCidr, serviceAddress } from './strategies/services.ts'
 
 const apiserver: UserInfo = Object.freeze(known({ name: 'system:apiserver', groups: ['system:masters'] }))
 
 /** Creates what is missing. */
 export async function bootstrap(server: ServerContext): Promise<void> {
   const namespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
-  await Promise.all(
-    namespaces.map((name) =>
-      ensure(server, '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }),
-    ),
-  )
-  await Promise.all(
-    systemPriorityClasses.map(({ name, value, description }) =>
-      ensure(server, '/apis/scheduling.k8s.io/v1/priorityclasses', {
-        apiVersion: 'scheduling.k8s.io/v1',
+  await Promise.all([
+    ...namespaces.map((name) => ensure(server, 'v1', 'namespaces', '', { kind: 'Namespace', metadata: { name } })),
+    ...systemPriorityClasses.map(({ name, value, description }) =>
+      ensure(server, 'scheduling.k8s.io/v1', 'priorityclasses', '', {
         kind: 'PriorityClass',
         metadata: { name },
         value,
         description,
       }),
     ),
-  )
+    ensure(server, 'networking.k8s.io/v1', 'servicecidrs', '', {
+      kind: 'ServiceCIDR',
+      metadata: { name: defaultServiceCidr },
+      spec: { cidrs: server.options.serviceCidrs },
+    }),
+  ])
+  await ensureOwnService(server)
 }
 
-/** Creates an object through the pipeline's own handlers unless it exists. */
-export async function ensure(server: ServerContext, path: string, object: object): Promise<void> {
-  const request = { method: 'POST', path, headers: {}, object, user: apiserver, wantsObjects: true } as const
-  const info = resolveRequestInfo(request)
-  if (server.resources.get(info.group, info.version, info.resource) === undefined) return
+/** The Service through which pods reach this server, and its endpoints. */
+async function ensureOwnService(server: ServerContext): Promise<void> {
+  const { serviceCidrs, advertiseAddress, port } = server.options
+  const cidr = serviceCidrs[0] ?? ''
+  const labels = { component: 'apiserver', provider: 'kubernetes' }
+  await ensure(server, 'v1', 'services', 'default', {
+    kind: 'Service',
+    metadata: { name: 'kubernetes', labels },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: serviceAddress(cidr, 1),
+      ipFamilyPolicy: 'SingleStack',
+      sessionAffinity: 'None',
+      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }],
+    },
+  })
+  // A loopback address means something else in every pod: no endpoint is better than a wrong one.
+  if (/^(127\.|::1$|localhost$)/.test(advertiseAddress)) return
+  await keep(server, 'v1', 'endpoints', 'default', {
+    kind: 'Endpoints',
+    metadata: { name: 'kubernetes', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+    subsets: [{ addresses: [{ ip: advertiseAddress }], ports: [{ name: 'https', port, protocol: 'TCP' }] }],
+  })
+  await keep(server, 'discovery.k8s.io/v1', 'endpointslices', 'default', {
+    kind: 'EndpointSlice',
+    metadata: { name: 'kubernetes', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: advertiseAddress.includes(':') ? 'IPv6' : 'IPv4',
+    endpoints: [{ addresses: [advertiseAddress], conditions: { ready: true } }],
+    ports: [{ name: 'https', port, protocol: 'TCP' }],
+  })
+}
+
+type Manifest = {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> }
+} & Readonly<Record<string, unknown>>
+
+const pathOf = (apiVersion: string, plural: string, namespace: string): string => {
+  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+  return namespace === '' ? `${root}/${plural}` : `${root}/namespaces/${namespace}/${plural}`
+}
+
+/** Creates an object unless it exists. Kinds that are not served are passed over. */
+export async function ensure(
+  server: ServerContext,
+  apiVersion: string,
+  plural: string,
+  namespace: string,
+  manifest: Manifest,
+): Promise<void> {
   try {
-    await dispatchResource(server, request, info, apiserver)
+    await send(server, 'POST', pathOf(apiVersion, plural, namespace), { apiVersion, ...manifest })
   } catch (error) {
     if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error
   }
+}
+
+/** Creates an object, or makes an existing one say what `manifest` says. */
+async function keep(
+  server: ServerContext,
+  apiVersion: string,
+  plural: string,
+  namespace: string,
+  manifest: Manifest,
+): Promise<void> {
+  try {
+    await send(server, 'POST', pathOf(apiVersion, plural, namespace), { apiVersion, ...manifest })
+  } catch (error) {
+    if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error
+    const path = `${pathOf(apiVersion, plural, namespace)}/${manifest.metadata.name}`
+    await send(server, 'PATCH', path, manifest, 'application/merge-patch+json')
+  }
+}
+
+async function send(
+  server: ServerContext,
+  method: 'POST' | 'PATCH',
+  path: string,
+  object: object,
+  contentType = 'application/json',
+): Promise<void> {
+  const headers = { 'content-type': contentType }
+  const request = { method, path, headers, object, user: apiserver, wantsObjects: true } as const
+  const info = resolveRequestInfo(request)
+  if (server.resources.get(info.group, info.version, info.resource) === undefined) return
+  await dispatchResource(server, request, info, apiserver)
 }

@@ -1,5 +1,6 @@
 // POST of an object: decode, fill in what the server decides, admit, validate, admit again, store.
 import { ApiError, alreadyExists, badRequest } from '../../api/machinery/errors.ts'
+import { draftOf } from '../../api/machinery/freeze.ts'
 import { generateName } from '../../api/machinery/validate-meta.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { rfc3339 } from '../../ports/clock.ts'
@@ -7,7 +8,7 @@ import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../ad
 import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
-import { createObject } from '../storage/write.ts'
+import { type Companion, createObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
 import { settleNamespace, validateNew } from './checks.ts'
 import { recordCreate } from './field-managers.ts'
@@ -36,7 +37,7 @@ export async function createDraft(call: ResourceRequest, draft: ObjectDraft): Pr
   if (!collection.loaded) await mostRecent(server, collection)
   for (let attempt = 1; ; attempt++) {
     if (generated) metadata.name = generateName(base, () => server.random.float())
-    const made = generated && attempt < nameAttempts ? structuredClone(draft) : draft
+    const made = generated && attempt < nameAttempts ? (draftOf(draft) as ObjectDraft) : draft
     const outcome = await createNamed(call, made)
     if (outcome !== undefined) return outcome
     if (!generated || attempt >= nameAttempts) {
@@ -79,20 +80,41 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft): Promise<O
   if (collection.get(key) !== undefined && metadata.generateName === undefined) {
     throw alreadyExists(resourceName(resource), metadata.name)
   }
-  const allocation = await strategyOf(kind)?.allocate?.(server, draft, undefined, call.dryRun)
-  let stored = false
-  try {
+  return store(call, key, draft, admission)
+}
+
+/** Undefined when the key is taken. */
+async function store(
+  call: ResourceRequest,
+  key: string,
+  draft: ObjectDraft,
+  admission: AdmissionRequest,
+): Promise<Outcome | undefined> {
+  const { server, resource, dryRun } = call
+  const { collection } = resource.storage
+  const strategy = strategyOf(resource.kind)
+  if (strategy?.allocate === undefined) {
     await validateAdmission(admission, server)
-    if (call.dryRun) {
-      if (collection.get(key) !== undefined) return undefined
-      return { kind: 'unstored', status: 201, object: draft }
+    return write(draft)
+  }
+  // Each attempt begins from what the client wanted: what one attempt chose may be what was taken.
+  for (;;) {
+    const made = draftOf(draft) as ObjectDraft
+    const companions = await strategy.allocate(server, made, undefined)
+    await validateAdmission({ ...admission, object: made }, server)
+    const outcome = await write(made, companions)
+    if (outcome !== 'taken') return outcome
+  }
+
+  async function write(object: ObjectDraft): Promise<Outcome | undefined>
+  async function write(object: ObjectDraft, companions: readonly Companion[]): Promise<Outcome | undefined | 'taken'>
+  async function write(object: ObjectDraft, companions?: readonly Companion[]): Promise<Outcome | undefined | 'taken'> {
+    if (dryRun) {
+      return collection.get(key) === undefined ? { kind: 'unstored', status: 201, object } : undefined
     }
-    const result = await createObject(server, collection, key, draft as KubeObject)
-    stored = result.ok
-    return result.ok ? { kind: 'entry', status: 201, entry: result.entry } : undefined
-  } finally {
-    if (stored) await allocation?.commit()
-    else await allocation?.rollback()
+    const result = await createObject(server, collection, key, object as KubeObject, companions)
+    if (result.ok) return { kind: 'entry', status: 201, entry: result.entry }
+    return result.taken ? 'taken' : undefined
   }
 }
 

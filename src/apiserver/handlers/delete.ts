@@ -164,14 +164,12 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
   if (holds) {
     if (!changed || dryRun) return { done: true, deleted: { entry, object } }
     const result = await replaceObject(server, collection, entry, draft as KubeObject)
-    return result.ok
-      ? { done: true, deleted: { entry: result.entry, object: collection.object(result.entry) } }
-      : { done: false, current: result.current }
+    if (result.ok) return { done: true, deleted: { entry: result.entry, object: collection.object(result.entry) } }
+    return { done: false, current: result.taken ? entry : result.current }
   }
   if (dryRun) return { done: true, deleted: { entry: undefined, object } }
-  const removed = await removeObject(server, collection, entry)
+  const removed = await removeObject(server, collection, entry, strategy?.release?.(server, object))
   if (!removed.ok) return { done: false, current: removed.current }
-  await strategy?.released?.(server, object)
   const metadata = { ...object.metadata, resourceVersion: String(removed.revision) }
   return { done: true, deleted: { entry: undefined, object: { ...object, metadata } } }
 }

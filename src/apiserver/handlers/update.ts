@@ -10,7 +10,7 @@ import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import type { Entry } from '../storage/collection.ts'
-import { removeObject, replaceObject } from '../storage/write.ts'
+import { type Companion, removeObject, replaceObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
 import { type ChangeValidation, settleNamespace, validateChanged } from './checks.ts'
 import { createDraft, dropVersion } from './create.ts'
@@ -90,7 +90,7 @@ export async function updateUnder(call: ResourceRequest, rule: UpdateRule): Prom
     dropVersion(sent.metadata)
     return createDraft(call, sent)
   }
-  return writeChanged(call, rule, entry, (attempt) => (attempt === 0 ? sent : structuredClone(sent)), {
+  return writeChanged(call, rule, entry, (attempt) => (attempt === 0 ? sent : (draftOf(sent) as ObjectDraft)), {
     retry: (sent.metadata.resourceVersion ?? '') === '' && resource.kind.unconditionalUpdate === true,
   })
 }
@@ -145,27 +145,49 @@ async function writeOnce(call: ResourceRequest, rule: UpdateRule, entry: Entry, 
   if (kind.generation === true) settleGeneration(draft, old)
   validateChanged(call, draft, old, rule.validate)
   const strategy = strategyOf(kind)
-  const allocation = rule.subresource === '' ? await strategy?.allocate?.(server, draft, old, call.dryRun) : undefined
-  let stored = false
-  try {
+  if (rule.subresource !== '' || strategy?.allocate === undefined) {
     await validateAdmission(admission, server)
-    if (call.dryRun) return { done: true, outcome: { kind: 'unstored', status: 200, object: draft } }
-    if (isFinished(draft as KubeObject) && strategy?.holdsOn?.(draft as KubeObject) !== true) {
-      const removed = await removeObject(server, collection, entry)
-      if (!removed.ok) return { done: false, current: removed.current }
-      await strategy?.released?.(server, old)
-      const last = { ...draft, metadata: { ...draft.metadata, resourceVersion: String(removed.revision) } }
-      return { done: true, outcome: { kind: 'unstored', status: 200, object: last } }
-    }
-    if (equal(draft, old)) return { done: true, outcome: { kind: 'entry', status: 200, entry } }
-    const result = await replaceObject(server, collection, entry, draft as KubeObject)
-    stored = result.ok
-    if (result.ok) return { done: true, outcome: { kind: 'entry', status: 200, entry: result.entry } }
-    return { done: false, current: result.current }
-  } finally {
-    if (stored) await allocation?.commit()
-    else await allocation?.rollback()
+    return store(call, entry, draft)
   }
+  // Each attempt begins from what the client wanted: what one attempt chose may be what was taken.
+  for (;;) {
+    const made = draftOf(draft) as ObjectDraft
+    const companions = await strategy.allocate(server, made, old)
+    await validateAdmission({ ...admission, object: made }, server)
+    const attempt = await store(call, entry, made, companions)
+    if (attempt !== 'taken') return attempt
+  }
+}
+
+async function store(call: ResourceRequest, entry: Entry, draft: ObjectDraft): Promise<Attempt>
+async function store(
+  call: ResourceRequest,
+  entry: Entry,
+  draft: ObjectDraft,
+  companions: readonly Companion[],
+): Promise<Attempt | 'taken'>
+async function store(
+  call: ResourceRequest,
+  entry: Entry,
+  draft: ObjectDraft,
+  companions: readonly Companion[] = [],
+): Promise<Attempt | 'taken'> {
+  const { server, resource } = call
+  const { collection } = resource.storage
+  if (call.dryRun) return { done: true, outcome: { kind: 'unstored', status: 200, object: draft } }
+  const strategy = strategyOf(resource.kind)
+  const old = collection.object(entry)
+  if (isFinished(draft as KubeObject) && strategy?.holdsOn?.(draft as KubeObject) !== true) {
+    const removed = await removeObject(server, collection, entry, strategy?.release?.(server, old))
+    if (!removed.ok) return { done: false, current: removed.current }
+    const last = { ...draft, metadata: { ...draft.metadata, resourceVersion: String(removed.revision) } }
+    return { done: true, outcome: { kind: 'unstored', status: 200, object: last } }
+  }
+  if (companions.length === 0 && equal(draft, old))
+    return { done: true, outcome: { kind: 'entry', status: 200, entry } }
+  const result = await replaceObject(server, collection, entry, draft as KubeObject, companions)
+  if (result.ok) return { done: true, outcome: { kind: 'entry', status: 200, entry: result.entry } }
+  return result.taken ? 'taken' : { done: false, current: result.current }
 }
 
 /** The last finalizer is gone from an object whose deletion was asked for and needs no more time. */

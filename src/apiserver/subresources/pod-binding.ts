@@ -63,7 +63,7 @@ export async function bindPod(call: ResourceRequest): Promise<Outcome> {
     const result = await replaceObject(server, collection, entry, bound)
     if (result.ok) return created()
     if (attempt >= conflictRetries) throw conflict(resource, podName, 'the pod has been modified too often')
-    entry = result.current
+    entry = result.taken ? entry : result.current
   }
   throw notFound({ group: '', resource: 'pods' }, podName)
 }

@@ -72,7 +72,7 @@ async function remove(call: ResourceRequest, entry: Entry, pod: Pod, options: De
     const marked = { ...pod, status: { ...pod.status, conditions: [...others, condition] } }
     const result = await replaceObject(server, collection, entry, marked)
     if (result.ok) current = result.entry
-    else if (result.current === undefined) throw notFound(podResource, entry.name)
+    else if (result.taken || result.current === undefined) throw notFound(podResource, entry.name)
     else current = result.current
   }
   await deleteEntry(call, current, options)
