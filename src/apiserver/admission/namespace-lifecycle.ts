@@ -3,13 +3,11 @@ import type { Namespace } from '../../api/core/namespace.ts'
 import { ApiError, forbidden, notFound } from '../../api/machinery/errors.ts'
 import type { ServerContext } from '../context.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
-import { awaitObject, collectionOf } from './lookup.ts'
+import { collectionOf } from './lookup.ts'
 
 const immortal = new Set(['default', 'kube-system', 'kube-public'])
 /** Reviews are told, not stored: they may ask about namespaces that are not there. */
 const exempt = new Set(['localsubjectaccessreviews'])
-/** Another server of the same cluster may have created the namespace a moment ago. */
-const missingWaitMs = 50
 
 export const namespaceLifecycle: AdmissionPlugin = {
   name: 'NamespaceLifecycle',
@@ -28,8 +26,8 @@ export const namespaceLifecycle: AdmissionPlugin = {
 
 async function slowCheck(request: AdmissionRequest, server: ServerContext): Promise<void> {
   const collection = await collectionOf(server, '', 'namespaces')
-  const found =
-    collection === undefined ? undefined : await awaitObject(server, collection, '', request.namespace, missingWaitMs)
+  const entry = collection?.find('', request.namespace)
+  const found = entry === undefined ? undefined : collection?.object(entry)
   if (found === undefined) throw notFound({ group: '', resource: 'namespaces' }, request.namespace)
   if (request.operation === 'CREATE') checkActive(request, found as unknown as Namespace)
 }
