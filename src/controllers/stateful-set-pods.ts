@@ -97,17 +97,17 @@ export function hasIdentity(set: StatefulSet, ordinal: number, pod: Pod): boolea
 
 /** Who owns a claim, by the retention policy: the set, the pod that is scaled away, or nobody. */
 export function claimOwner(set: StatefulSet, condemned: boolean): 'set' | 'pod' | 'nobody' {
-  const { whenDeleted = 'Retain', whenScaled = 'Retain' } = set.spec.persistentVolumeClaimRetentionPolicy ?? {}
+  const { whenDeleted, whenScaled } = set.spec.persistentVolumeClaimRetentionPolicy ?? {}
   if (whenScaled === 'Delete' && condemned) return 'pod'
   return whenDeleted === 'Delete' ? 'set' : 'nobody'
 }
-/** The owner references of a claim as the policy wants them; the same list when they are right. Others' stay. */
+/** The owner references of a claim as the policy wants them; undefined when they are right. Others' stay. */
 export function planClaimOwners(
   set: StatefulSet,
   pod: Pod,
   claim: PersistentVolumeClaim,
   condemned: boolean,
-): readonly OwnerReference[] {
+): readonly OwnerReference[] | undefined {
   const current = claim.metadata.ownerReferences ?? []
   const wanted = claimOwner(set, condemned)
   const setRef: OwnerReference = {
@@ -127,9 +127,9 @@ export function planClaimOwners(
   }
   const has = (reference: OwnerReference) => current.some(({ uid }) => uid === reference.uid)
   const isRight = has(setRef) === (wanted === 'set') && has(podRef) === (wanted === 'pod')
-  if (isRight) return current
+  if (isRight) return undefined
   const others = current.filter(({ uid, controller }) => uid !== setRef.uid && uid !== podRef.uid && !controller)
   // Somebody else controls the claim: leave it to them.
-  if (current.some(({ uid, controller }) => controller && uid !== setRef.uid && uid !== podRef.uid)) return current
+  if (current.some(({ uid, controller }) => controller && uid !== setRef.uid && uid !== podRef.uid)) return undefined
   return wanted === 'nobody' ? others : [...others, wanted === 'set' ? setRef : podRef]
 }

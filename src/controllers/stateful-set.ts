@@ -79,7 +79,7 @@ export const statefulSetController: Controller = {
         const claim = claims.get(claimNameOf(set, template.metadata.name ?? '', ordinal), set.metadata.namespace)
         if (claim === undefined) continue
         const ownerReferences = planClaimOwners(set, pod, claim, condemned)
-        if (ownerReferences === (claim.metadata.ownerReferences ?? ownerReferences)) continue
+        if (ownerReferences === undefined) continue
         await writes.update(persistentVolumeClaims, { ...claim, metadata: { ...claim.metadata, ownerReferences } })
       }
     }

@@ -50,14 +50,14 @@ export interface TestCluster {
   readonly log: CollectedLog
   readonly context: ControllerContext
   /** Lets everything that is due now happen, and `ms` of virtual time pass. */
-  advance(ms?: number): Promise<void>
+  readonly advance: (ms?: number) => Promise<void>
   /** Lets time pass in steps until `check` holds; fails after ten virtual minutes. */
-  until(what: string, check: () => Promise<boolean>): Promise<void>
+  readonly until: (what: string, check: () => Promise<boolean>) => Promise<void>
   /** Live objects of a kind, by name. */
-  all<T extends KubeObject>(kind: Kind<T>, namespace?: string): Promise<readonly T[]>
+  readonly all: <T extends KubeObject>(kind: Kind<T>, namespace?: string) => Promise<readonly T[]>
   /** "reason: message" of every event about an object of this name, oldest first. */
-  eventsOf(name: string): Promise<readonly string[]>
-  stop(): Promise<void>
+  readonly eventsOf: (name: string) => Promise<readonly string[]>
+  readonly stop: () => Promise<void>
 }
 
 /** Starts the server and the given controllers, with `nodes` simulated nodes that run every pod they are given. */
@@ -152,6 +152,8 @@ async function simulateNodes(
       lastTransitionTime: now,
     }
     await client.resource(nodeKind).updateStatus({ ...node, status: { ...node.status, conditions: [ready] } })
+    // A new node is tainted until the node lifecycle controller has seen it ready.
+    await client.resource(nodeKind).patch(`n${i}`, undefined, 'merge', { spec: { taints: null } })
   }
   const pods = informers.informer(podKind)
   let next = 0
