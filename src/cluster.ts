@@ -106,7 +106,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions)
   const managerClient = clientFor('system:kube-controller-manager', [], 'kube-controller-manager')
   const managerInformers = informersFor(managerClient)
   const controllerSettings: ControllerSettings = {
-    rootCaPem: ports.identity.ca.certificatePem,
+    ca: ports.identity.ca,
     ...(options.clusterCidrs === undefined ? {} : { clusterCidrs: options.clusterCidrs }),
     ...options.controllerSettings,
   }
