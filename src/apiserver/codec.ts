@@ -78,7 +78,9 @@ export async function decodeObject(call: ResourceRequest): Promise<ObjectDraft> 
 
 /** 400 for a body that is not even an object with a kind. */
 function unrecognized(expected: string, why: string, bytes: Uint8Array | undefined): ApiError {
-  const summary = [...(bytes ?? []).slice(0, 30)].map((b) => b.toString(16).padStart(2, '0')).join('')
+  const summary = Array.from((bytes ?? new Uint8Array()).subarray(0, 30), (b) => b.toString(16).padStart(2, '0')).join(
+    '',
+  )
   const head = `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; json parse error: ${why}`
   return badRequest(summary === '' ? head : `${head} (${summary})`)
 }
@@ -99,19 +101,19 @@ export function decodeVersioned(
     )
   }
   const data = value as JsonObject
-  const kind = data['kind'] ?? expected
-  const apiVersion = data['apiVersion'] ?? resource.apiVersion
-  const version = typeof apiVersion === 'string' ? apiVersion.slice(apiVersion.indexOf('/') + 1) : ''
+  const kind = wordOf(data['kind'], expected)
+  const apiVersion = wordOf(data['apiVersion'], resource.apiVersion)
+  const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
   const cannot = (why: string) =>
-    badRequest(`${String(kind)} in version ${JSON.stringify(version)} cannot be handled as a ${expected}: ${why}`)
+    badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected}: ${why}`)
   if (apiVersion !== '' && apiVersion !== resource.apiVersion) {
     throw badRequest(
-      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${resource.apiVersion})`,
+      `the API version in the data (${apiVersion}) does not match the expected API version (${resource.apiVersion})`,
     )
   }
   if (kind !== '' && kind !== expected) {
     const group = resource.group === '' ? 'core' : resource.group
-    throw cannot(`converting (${version}.${String(kind)}) to (${group}.${expected}): unknown conversion`)
+    throw cannot(`converting (${version}.${kind}) to (${group}.${expected}): unknown conversion`)
   }
   let decoded: ReturnType<typeof decode<JsonObject>>
   try {
@@ -154,5 +156,8 @@ export function toStored(resource: ServedResource, draft: ObjectDraft): ObjectDr
   return draft
 }
 
+/** kind or apiVersion of a body: what is no text is as good as absent. */
+export const wordOf = (value: Json | undefined, fallback: string): string =>
+  typeof value === 'string' ? value : fallback
 const goNameOf = (value: Json): string =>
   typeof value === 'string' ? 'string' : typeof value === 'number' ? 'number' : Array.isArray(value) ? 'array' : 'bool'

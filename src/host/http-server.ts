@@ -188,7 +188,9 @@ async function answerHttp2(
       stream.respond({ ...response.headers, ':status': response.status })
       pipe(response.open, stream)
       break
-    default:
+    case 'object':
+    case 'objects':
+    case 'upgrade':
       abandon(response)
       stream.respond({ ':status': 500 }, { endStream: true })
   }
@@ -246,7 +248,9 @@ async function answerHttp1(
       response.flushHeaders()
       pipe(answer.open, response)
       break
-    default:
+    case 'object':
+    case 'objects':
+    case 'upgrade':
       abandon(answer)
       response.writeHead(500).end()
   }
@@ -298,7 +302,8 @@ async function answerUpgrade(
       socket.end(answer.body)
       return
     }
-    default:
+    case 'object':
+    case 'objects':
       socket.destroy()
   }
 }

@@ -49,5 +49,8 @@ export function decodeContinue(
   if (typeof token.rv !== 'number' || !Number.isSafeInteger(token.rv) || token.rv === 0) {
     throw bad('incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
   }
-  return { after: `${collection.prefix}/${token.start.replace(/\u0000$/, '')}`, revision: token.rv }
+  return {
+    after: `${collection.prefix}/${token.start.endsWith('\u0000') ? token.start.slice(0, -1) : token.start}`,
+    revision: token.rv,
+  }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { configMap, podManifest, send, testServer, WatchReader } from '../testing/server.ts'
+import { configMap, podManifest, send, testServer, textAt, WatchReader } from '../testing/server.ts'
 
 const maps = '/api/v1/namespaces/default/configmaps'
 
@@ -22,7 +22,7 @@ describe('create', () => {
     await call('POST', maps, configMap('a'))
     const message = async (path: string, body: unknown, method: 'POST' | 'GET' = 'POST') => {
       const { json } = await call(method, path, body)
-      return `${String(json['code'])} ${String(json['reason'])} ${String(json['message'])}`
+      return `${textAt(json, 'code')} ${textAt(json, 'reason')} ${textAt(json, 'message')}`
     }
     expect(await message(maps, configMap('a'))).toBe('409 AlreadyExists configmaps "a" already exists')
     expect(await message(`${maps}/x`, undefined, 'GET')).toBe('404 NotFound configmaps "x" not found')
@@ -47,7 +47,7 @@ describe('create', () => {
     const names = new Set<string>()
     for (let i = 0; i < 5; i++) {
       const { json } = await call('POST', maps, { metadata: { generateName: 'x-' } })
-      names.add(String(json['metadata']?.['name']))
+      names.add(textAt(json, 'metadata', 'name'))
     }
     expect(names.size).toBe(5)
     for (const name of names) expect(name).toMatch(/^x-[bcdfghjklmnpqrstvwxz2456789]{5}$/)
@@ -115,7 +115,7 @@ describe('patch', () => {
     await call('POST', maps, configMap('m', before))
     const headers = { 'content-type': type }
     const { json, status } = await call('PATCH', `${maps}/m`, body, { headers })
-    return status === 200 ? json['data'] : `${status} ${String(json['message'])}`
+    return status === 200 ? json['data'] : `${status} ${textAt(json, 'message')}`
   }
   it.each([
     ['application/merge-patch+json', { data: { a: null, c: '3' } }, { b: '2', c: '3' }],
@@ -258,9 +258,9 @@ describe('list', () => {
     expect(first.json['metadata']).toMatchObject({ remainingItemCount: 4 })
     await call('DELETE', `${maps}/m4`)
     await call('POST', maps, configMap('m3b'))
-    const token = String(first.json['metadata']?.['continue'])
+    const token = textAt(first.json, 'metadata', 'continue')
     const second = await call('GET', `${maps}?limit=3&continue=${token}`)
-    const third = await call('GET', `${maps}?limit=3&continue=${String(second.json['metadata']?.['continue'])}`)
+    const third = await call('GET', `${maps}?limit=3&continue=${textAt(second.json, 'metadata', 'continue')}`)
     expect([...names(first.json), ...names(second.json), ...names(third.json)]).toEqual([
       'm0',
       'm1',
@@ -279,15 +279,15 @@ describe('list', () => {
     const first = await call('GET', `${maps}?limit=2`)
     await call('POST', maps, configMap('m9'))
     await store.compact(store.currentRevision())
-    const gone = await call('GET', `${maps}?limit=2&continue=${String(first.json['metadata']?.['continue'])}`)
+    const gone = await call('GET', `${maps}?limit=2&continue=${textAt(first.json, 'metadata', 'continue')}`)
     expect(gone.json).toMatchObject({ code: 410, reason: 'Expired' })
-    const rest = await call('GET', `${maps}?continue=${String(gone.json['metadata']?.['continue'])}`)
+    const rest = await call('GET', `${maps}?continue=${textAt(gone.json, 'metadata', 'continue')}`)
     expect((rest.json['items'] as unknown as unknown[]).length).toBe(3)
   })
   it('reads a past revision exactly', async () => {
     const { call } = await testServer()
     const { json } = await call('POST', maps, configMap('a', { k: '1' }))
-    const revision = String(json['metadata']?.['resourceVersion'])
+    const revision = textAt(json, 'metadata', 'resourceVersion')
     await call('PUT', `${maps}/a`, configMap('a', { k: '2' }))
     const past = await call('GET', `${maps}?resourceVersion=${revision}&resourceVersionMatch=Exact`)
     expect(past.json['items']?.[0 as unknown as string]?.['data']).toEqual({ k: '1' })
@@ -327,7 +327,7 @@ describe('watch', () => {
   it('goes on from a revision, near or far', async () => {
     const { call } = await testServer()
     const { json } = await call('POST', maps, configMap('a'))
-    const from = String(json['metadata']?.['resourceVersion'])
+    const from = textAt(json, 'metadata', 'resourceVersion')
     for (let i = 0; i < 2200; i++) await call('PUT', `${maps}/a`, configMap('a', { i: String(i) }))
     const far = new WatchReader((await call('GET', `${maps}?watch=1&resourceVersion=${from}`)).response)
     await call('DELETE', `${maps}/a`)
@@ -340,7 +340,7 @@ describe('watch', () => {
     const { json } = await call('POST', maps, configMap('a'))
     for (let i = 0; i < 2200; i++) await call('PUT', `${maps}/a`, configMap('a', { i: String(i) }))
     await store.compact(store.currentRevision())
-    const gone = await call('GET', `${maps}?watch=1&resourceVersion=${String(json['metadata']?.['resourceVersion'])}`)
+    const gone = await call('GET', `${maps}?watch=1&resourceVersion=${textAt(json, 'metadata', 'resourceVersion')}`)
     expect(gone.json).toMatchObject({
       code: 410,
       reason: 'Expired',

@@ -25,7 +25,7 @@ export function headersOf(contentType: string, warnings: readonly string[]): Hea
 /** RFC 7234 5.5: code, agent, quoted text. */
 const warningText = (text: string): string =>
   `299 - "${text
-    .replace(/[\u0000-\u001f\u007f]/g, ' ')
+    .replace(/\p{Cc}/gu, ' ')
     .replaceAll('\\', '\\\\')
     .replaceAll('"', '\\"')}"`
 

@@ -134,8 +134,9 @@ interface Ranges {
 async function rangesOf(server: ServerContext): Promise<Ranges> {
   const collection = await collectionOf(server, networking, 'servicecidrs')
   const cidrs = new Set<string>(server.options.serviceCidrs)
-  for (const entry of collection?.all('') ?? []) {
-    const { metadata, spec, status } = collection?.object(entry) as unknown as ServiceCidr
+  const objects = collection === undefined ? [] : collection.all('').map((entry) => collection.object(entry))
+  for (const object of objects) {
+    const { metadata, spec, status } = object as unknown as ServiceCidr
     const ready = (status.conditions ?? []).some((c) => c.type === 'Ready' && c.status === 'True')
     if (metadata.deletionTimestamp !== undefined || (!ready && metadata.name !== defaultServiceCidr)) continue
     for (const cidr of spec.cidrs ?? []) cidrs.add(cidr)

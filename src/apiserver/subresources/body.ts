@@ -3,7 +3,7 @@ import { decode, DecodeError } from '../../api/machinery/decode.ts'
 import { badRequest } from '../../api/machinery/errors.ts'
 import { ParseError } from '../../api/machinery/parse.ts'
 import type { ObjectSchema, JsonObject } from '../../api/machinery/schema.ts'
-import { readBody } from '../codec.ts'
+import { readBody, wordOf } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 
 /** What such a body must be. */
@@ -31,8 +31,8 @@ export async function readBodyOf<T>(call: ResourceRequest, expected: BodyKind): 
 
 export function decodeBody<T>(value: unknown, expected: BodyKind): T {
   const data = (typeof value === 'object' && value !== null ? value : {}) as JsonObject
-  const apiVersion = String(data['apiVersion'] ?? expected.apiVersions[0])
-  const kind = String(data['kind'] ?? expected.kind)
+  const apiVersion = wordOf(data['apiVersion'], expected.apiVersions[0] ?? '')
+  const kind = wordOf(data['kind'], expected.kind)
   const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
   if (!expected.apiVersions.includes(apiVersion) || kind !== expected.kind) {
     throw badRequest(

@@ -95,7 +95,7 @@ export interface TestServer {
   readonly clock: TestClock
   readonly store: Store
   /** As system:masters, with JSON over the whole pipeline. */
-  call(method: ApiRequest['method'], path: string, body?: unknown, options?: CallOptions): Promise<Answer>
+  readonly call: (method: ApiRequest['method'], path: string, body?: unknown, options?: CallOptions) => Promise<Answer>
   /** The direct carrier, as system:masters. */
   readonly transport: Transport
 }
@@ -107,13 +107,19 @@ export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly text: string
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers freely
   readonly json: Loose
   readonly response: ApiResponse
 }
 /** JSON of unknown shape that tests may look into. */
 export interface Loose {
   readonly [key: string]: Loose
+}
+
+/** The text at a path; '' where there is none. */
+export function textAt(json: Loose, ...path: readonly string[]): string {
+  let value: unknown = json
+  for (const key of path) value = (value as Loose | undefined)?.[key]
+  return typeof value === 'string' ? value : typeof value === 'number' ? `${value}` : ''
 }
 
 export const admin: UserInfo = { name: 'admin', groups: ['system:masters', 'system:authenticated'] }
@@ -194,7 +200,7 @@ export class WatchReader {
     })
   }
   get types(): string[] {
-    return this.events.map((e) => `${e.type} ${String(e.object['metadata']?.['name'] ?? '')}`)
+    return this.events.map((e) => `${e.type} ${textAt(e.object, 'metadata', 'name')}`)
   }
   close(): void {
     this.handle.close()

@@ -155,7 +155,8 @@ export class WatchHub {
 
   private cutAll(): void {
     this.flushAll()
-    for (const channel of [...this.channels.values()]) for (const receiver of [...channel.receivers]) receiver.cutOff()
+    const receivers = [...this.channels.values()].flatMap((channel) => [...channel.receivers])
+    for (const receiver of receivers) receiver.cutOff()
   }
 }
 
