@@ -12,8 +12,9 @@ const watchedConditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressu
 /** What was last heard of a node, by our own clock. */
 export interface Heartbeat {
   readonly atMs: number
-  /** Heartbeat of the Ready condition and renewal of the Lease: a change means a sign of life. */
-  readonly signs: string
+  /** Ready condition and renewal of the Lease, as the node itself wrote them: a change means a sign of life. */
+  readonly ready: string
+  readonly lease: string
 }
 /** A new heartbeat when the node gave a sign of life, the old one otherwise. */
 export function observeHeartbeat(
@@ -22,9 +23,14 @@ export function observeHeartbeat(
   leaseRenewTime: string | undefined,
   nowMs: number,
 ): Heartbeat {
-  const ready = findCondition(node.status.conditions, 'Ready')
-  const signs = `${node.metadata.uid} ${ready?.lastHeartbeatTime ?? ''} ${leaseRenewTime ?? ''}`
-  return before?.signs === signs ? before : { atMs: nowMs, signs }
+  const condition = findCondition(node.status.conditions, 'Ready')
+  const lease = `${node.metadata.uid} ${leaseRenewTime ?? ''}`
+  // Unknown is what we wrote ourselves: no sign of life.
+  const ready =
+    condition === undefined || condition.status === 'Unknown'
+      ? (before?.ready ?? '')
+      : `${condition.status} ${condition.lastHeartbeatTime ?? ''} ${condition.lastTransitionTime ?? ''}`
+  return before?.ready === ready && before.lease === lease ? before : { atMs: nowMs, ready, lease }
 }
 
 /** The conditions of a node that was silent for too long; the same list when they are Unknown already. */

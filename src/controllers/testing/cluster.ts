@@ -142,7 +142,7 @@ async function simulateNodes(
   runs: (pod: Pod) => boolean = () => true,
 ): Promise<() => void> {
   for (let i = 1; i <= count; i++) {
-    const node = await client.resource(nodeKind).create({ metadata: { name: `n${i}` }, spec: {} })
+    await client.resource(nodeKind).create({ metadata: { name: `n${i}` }, spec: {} })
     const now = formatTime(clock.now())
     const ready = {
       type: 'Ready',
@@ -151,7 +151,8 @@ async function simulateNodes(
       lastHeartbeatTime: now,
       lastTransitionTime: now,
     }
-    await client.resource(nodeKind).updateStatus({ ...node, status: { ...node.status, conditions: [ready] } })
+    const status = { conditions: [ready] }
+    await client.resource(nodeKind).patch(`n${i}`, undefined, 'merge', { status }, { subresource: 'status' })
     // A new node is tainted until the node lifecycle controller has seen it ready.
     await client.resource(nodeKind).patch(`n${i}`, undefined, 'merge', { spec: { taints: null } })
   }
