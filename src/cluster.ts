@@ -20,12 +20,15 @@ import type { KubeletConfig } from './kubelet/config.ts'
 import { type Kubelet, startKubelet, type StopOptions } from './kubelet/kubelet.ts'
 import type { NodeApi, NodeDialer } from './ports/node-api.ts'
 import type { ClusterPorts, NodePorts } from './ports/ports.ts'
+import type { Transport } from './ports/transport.ts'
 import { type Proxy, startProxy } from './proxy/proxy.ts'
 import { startScheduler } from './scheduler/scheduler.ts'
+import { openMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
 
 export interface ClusterOptions {
-  readonly store: Store
+  /** Default: in memory, gone with the cluster. A given store stays open after `stop`. */
+  readonly store?: Store
   /** Default: every built-in kind. */
   readonly kinds?: readonly Kind[]
   readonly settings?: ApiServerOptions['settings']
@@ -49,6 +52,8 @@ export interface NodeOptions {
   readonly ports: NodePorts
   readonly config?: Partial<KubeletConfig>
   readonly zone?: string
+  /** Wraps the agent's way to the API (a simulation cuts it). */
+  readonly transport?: (inner: Transport) => Transport
 }
 export interface ClusterNode {
   readonly name: string
@@ -66,7 +71,7 @@ export interface Cluster {
   readonly informers: InformerFactory
   readonly nodes: ReadonlyMap<string, ClusterNode>
   addNode(options: NodeOptions): Promise<ClusterNode>
-  /** Stops nodes, scheduler, controllers and API server, in this order. The store stays open: it is the caller's. */
+  /** Stops nodes, scheduler, controllers and API server, in this order. A store that was given stays open: it is the caller's. */
   stop(options?: StopOptions): Promise<void>
 }
 
@@ -83,11 +88,12 @@ function localDialer(nodes: ReadonlyMap<string, ClusterNode>, beyond: NodeDialer
 }
 
 /** Starts the control plane; nodes are added afterwards. Rejects when the store's content cannot be served. */
-export async function startCluster(ports: ClusterPorts, options: ClusterOptions): Promise<Cluster> {
+export async function startCluster(ports: ClusterPorts, options: ClusterOptions = {}): Promise<Cluster> {
   const { clock, random, log } = ports
+  const store = options.store ?? openMemoryStore({ clock })
   const nodes = new Map<string, ClusterNode>()
   const api = await createApiServer({
-    store: options.store,
+    store,
     kinds: options.kinds ?? builtinKinds,
     clock,
     random,
@@ -98,8 +104,12 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions)
     ...(options.settings === undefined ? {} : { settings: options.settings }),
     ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
   })
-  const clientFor = (name: string, groups: readonly string[], userAgent: string) =>
-    createClient(api.transport({ name, groups: [...groups, 'system:authenticated'] }), { userAgent })
+  const clientFor = (
+    name: string,
+    groups: readonly string[],
+    userAgent: string,
+    wrap: (inner: Transport) => Transport = (inner) => inner,
+  ) => createClient(wrap(api.transport({ name, groups: [...groups, 'system:authenticated'] })), { userAgent })
   const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log })
   const running: RunningController[] = []
 
@@ -135,7 +145,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions)
   }
 
   async function addNode(node: NodeOptions): Promise<ClusterNode> {
-    const client = clientFor(`system:node:${node.name}`, ['system:nodes'], 'kubelet')
+    const client = clientFor(`system:node:${node.name}`, ['system:nodes'], 'kubelet', node.transport)
     const informers = informersFor(client)
     const nodeLog = log.child({ node: node.name })
     const dnsAddresses = options.dnsAddresses ?? []
@@ -150,7 +160,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions)
       config: { clusterDns: dnsAddresses, clusterDomain: options.domain ?? 'cluster.local', ...node.config },
     })
     const { dataplane, dnsSockets } = node.ports
-    const networkClient = clientFor('system:kube-proxy', ['system:node-proxier'], 'kube-proxy')
+    const networkClient = clientFor('system:kube-proxy', ['system:node-proxier'], 'kube-proxy', node.transport)
     const networkInformers =
       dataplane === undefined && dnsSockets === undefined ? undefined : informersFor(networkClient)
     const proxy =
@@ -213,6 +223,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions)
       managerInformers.stop()
       informers.stop()
       await api.close()
+      if (options.store === undefined) await store.close()
     },
   }
 }
