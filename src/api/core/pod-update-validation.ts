@@ -107,12 +107,14 @@ function withOldChangeables(pod: Pod, old: Pod): PodSpec {
   return spec as PodSpec
 }
 
+const line = (sign: string, path: string, value: unknown): string[] =>
+  value === undefined ? [] : [`${sign}\t${path}: ${JSON.stringify(value)}`]
 /** Lines of what differs, most specific path first: "  spec.hostname: \"a\" -> \"b\"". */
 function difference(before: unknown, now: unknown, path: string): string[] {
   if (semanticEqual(before, now)) return []
   const isTree = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null
   if (!isTree(before) || !isTree(now)) {
-    return [`-\t${path}: ${JSON.stringify(before)}`, `+\t${path}: ${JSON.stringify(now)}`]
+    return [line('-', path, before), line('+', path, now)].flat()
   }
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])]
   return keys.flatMap((key) =>
