@@ -1,0 +1,89 @@
+// Node selectors and node affinity, compiled once per pod into predicates over nodes.
+import type { NodeSelectorRequirement, NodeSelectorTerm } from '../../api/core/affinity.ts'
+import type { Pod } from '../../api/core/pod.ts'
+import type { Labels } from '../../api/machinery/labels.ts'
+
+/** What a node selector may look at. */
+export interface MatchableNode {
+  readonly name: string
+  readonly labels: Labels
+}
+export type NodePredicate = (node: MatchableNode) => boolean
+
+const wholeNumber = /^[+-]?\d+$/
+
+function holds(requirement: NodeSelectorRequirement, value: string | undefined): boolean {
+  const { operator, values = [] } = requirement
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value)
+    case 'NotIn':
+      return value === undefined || !values.includes(value)
+    case 'Exists':
+      return value !== undefined
+    case 'DoesNotExist':
+      return value === undefined
+    case 'Gt':
+    case 'Lt': {
+      const [bound = ''] = values
+      if (value === undefined || !wholeNumber.test(value) || !wholeNumber.test(bound)) return false
+      const [left, right] = [BigInt(value.replace('+', '')), BigInt(bound.replace('+', ''))]
+      return operator === 'Gt' ? left > right : left < right
+    }
+    default:
+      return false
+  }
+}
+const labelOf = (labels: Labels, key: string): string | undefined =>
+  Object.hasOwn(labels, key) ? labels[key] : undefined
+
+/** A term without requirements matches no node. */
+export function compileTerm(term: NodeSelectorTerm): NodePredicate {
+  const { matchExpressions = [], matchFields = [] } = term
+  if (matchExpressions.length === 0 && matchFields.length === 0) return () => false
+  return (node) =>
+    matchExpressions.every((r) => holds(r, labelOf(node.labels, r.key))) &&
+    matchFields.every((r) => holds(r, r.key === 'metadata.name' ? node.name : undefined))
+}
+/** One of the terms must hold. */
+export function compileTerms(terms: readonly NodeSelectorTerm[]): NodePredicate {
+  const compiled = terms.map(compileTerm)
+  return (node) => compiled.some((matches) => matches(node))
+}
+
+/** nodeSelector and the required node affinity together; undefined where the pod asks for neither. */
+export function requiredNodes(pod: Pod): NodePredicate | undefined {
+  const selector = Object.entries(pod.spec.nodeSelector ?? {})
+  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+  const terms = required === undefined ? undefined : compileTerms(required.nodeSelectorTerms)
+  const [only] = selector
+  if (only === undefined) return terms
+  const [key, value] = only
+  const bySelector: NodePredicate =
+    selector.length === 1
+      ? ({ labels }) => labels[key] === value
+      : ({ labels }) => selector.every(([k, v]) => labels[k] === v)
+  return terms === undefined ? bySelector : (node) => bySelector(node) && terms(node)
+}
+/** Equal for pods that ask for the same nodes. */
+export function requiredNodesKey(pod: Pod): string {
+  const { nodeSelector, affinity } = pod.spec
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+  if (nodeSelector === undefined && required === undefined) return ''
+  const selector = Object.entries(nodeSelector ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([selector, required ?? null])
+}
+
+/** The only nodes that can match, where every term names nodes by metadata.name; undefined where any may. */
+export function namedNodes(pod: Pod): ReadonlySet<string> | undefined {
+  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
+  if (terms === undefined) return undefined
+  const names = new Set<string>()
+  for (const { matchFields = [] } of terms) {
+    const byName = matchFields.filter((r) => r.key === 'metadata.name' && r.operator === 'In')
+    const [first, ...others] = byName
+    if (first === undefined) return undefined
+    for (const name of first.values ?? []) if (others.every((r) => r.values?.includes(name))) names.add(name)
+  }
+  return names
+}
