@@ -53,7 +53,9 @@ function validateEvent(event: Event): FieldError[] {
   const errors: FieldError[] = []
   const { namespace } = event.involvedObject
   const own = event.metadata.namespace
-  if (namespace ? namespace !== own : own !== 'default' && own !== 'kube-system' && event.eventTime !== undefined) {
+  // what is in no namespace has its events in default; new-style ones may also be in kube-system
+  const homes = event.eventTime === undefined ? ['default'] : ['default', 'kube-system']
+  if (namespace ? namespace !== own : own !== undefined && !homes.includes(own)) {
     errors.push(invalidField('involvedObject.namespace', namespace ?? '', 'does not match event.namespace'))
   }
   if (event.eventTime === undefined) return errors

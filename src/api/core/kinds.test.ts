@@ -405,6 +405,25 @@ describe('events', () => {
     v1?.toStored(draft)
     expect(draft).toEqual(stored)
   })
+  it.each([
+    [
+      '{kind: Pod, namespace: other}',
+      ['involvedObject.namespace: Invalid value: "other": does not match event.namespace'],
+    ],
+    ['{kind: Node, name: n}', []],
+  ])('about %s belong where that is', (about, expected) => {
+    expect(admitted(events, `{metadata: {name: e}, involvedObject: ${about}}`).errors).toEqual(expected)
+  })
+  it('of the new style say who reports what', () => {
+    const yaml =
+      '{metadata: {name: e}, eventTime: "2026-01-01T00:00:00Z", type: Normal, involvedObject: {namespace: default}}'
+    expect(admitted(events, yaml).errors.filter((line) => line.includes('Required'))).toEqual([
+      'reportingController: Required value',
+      'reportingInstance: Required value',
+      'action: Required value',
+      'reason: Required value',
+    ])
+  })
   it('are shown as kubectl shows them', () => {
     const { value } = decode<typeof stored>(events.schema, stored)
     expect(events.table?.row(value as never, nowMs)).toEqual([

@@ -148,6 +148,16 @@ describe('what a pod may not be', () => {
       ],
     ],
     [
+      'an ephemeral container from the start',
+      one('', 'ephemeralContainers: [{name: e, image: b}]'),
+      ['spec.ephemeralContainers: Forbidden: cannot be set on create'],
+    ],
+    [
+      'a node in spite of a gate',
+      one('', 'nodeName: n, schedulingGates: [{name: a}]'),
+      ['spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared'],
+    ],
+    [
       'a probe on an init container',
       pod(
         '{initContainers: [{name: i, image: b, livenessProbe: {exec: {command: [a]}}}], containers: [{name: c, image: b}]}',

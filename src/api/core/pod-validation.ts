@@ -252,9 +252,21 @@ export function validatePodTemplateSpec(template: PodTemplateSpec, path: string)
   return errors
 }
 
-/** What only a new pod must keep. */
 export function validatePod(pod: Pod): FieldError[] {
-  return [...validatePodSpec(pod.spec, 'spec'), ...validateMirror(pod)]
+  const errors = [...validatePodSpec(pod.spec, 'spec'), ...validateMirror(pod)]
+  // an object that was never stored has no resourceVersion yet
+  return pod.metadata.resourceVersion ? errors : [...errors, ...validateNewPod(pod.spec)]
+}
+/** What only a new pod must keep. */
+function validateNewPod(spec: PodSpec): FieldError[] {
+  const errors: FieldError[] = []
+  if ((spec.ephemeralContainers?.length ?? 0) > 0) {
+    errors.push(forbiddenField('spec.ephemeralContainers', 'cannot be set on create'))
+  }
+  if (spec.nodeName && (spec.schedulingGates?.length ?? 0) > 0) {
+    errors.push(forbiddenField('spec.nodeName', 'cannot be set until all schedulingGates have been cleared'))
+  }
+  return errors
 }
 export const mirrorAnnotation = 'kubernetes.io/config.mirror'
 function validateMirror(pod: Pod): FieldError[] {
