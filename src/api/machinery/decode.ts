@@ -21,13 +21,22 @@ interface Context {
   readonly path: (string | number)[]
   depth: number
   readonly unknown: string[]
+  /** Nothing is filled in and no zero dropped: what the sender did not say is not there. */
+  readonly sparse: boolean
 }
 type Decoder = (value: Json, context: Context) => Json
 const maxUnknown = 100
 
 /** Decodes a JSON value. Throws DecodeError at the first value of a wrong type. The input is not changed or kept. */
 export function decode<T = JsonObject>(schema: Schema, value: unknown): Decoded<T> {
-  const context: Context = { root: schema, path: [], depth: 0, unknown: [] }
+  return run(schema, value, false)
+}
+/** Like decode, but holds only what the input says: an apply configuration, of which every field is a claim. */
+export function decodeSparse<T = JsonObject>(schema: Schema, value: unknown): Decoded<T> {
+  return run(schema, value, true)
+}
+function run<T>(schema: Schema, value: unknown, sparse: boolean): Decoded<T> {
+  const context: Context = { root: schema, path: [], depth: 0, unknown: [], sparse }
   const decoded = decoderOf(schema)(value as Json, context)
   return { value: decoded as Draft<T>, unknownFields: context.unknown }
 }
@@ -199,11 +208,11 @@ function objectDecoder(schema: ObjectSchema): Decoder {
       if (member === null || member === undefined) continue
       context.path[at] = key
       const decoded = plan.decode(member, context)
-      if (plan.omitZero && (decoded === '' || decoded === 0 || decoded === false)) continue
+      if (plan.omitZero && !context.sparse && (decoded === '' || decoded === 0 || decoded === false)) continue
       out[key] = decoded
     }
     context.depth = at
-    for (const [name, zero] of filled) if (out[name] === undefined) out[name] = zero(context)
+    if (!context.sparse) for (const [name, zero] of filled) if (out[name] === undefined) out[name] = zero(context)
     return out
   }
 }
