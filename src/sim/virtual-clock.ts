@@ -25,6 +25,8 @@ export class VirtualClock implements Clock {
   private readonly heap: Pending[] = []
   private cancelled = 0
   private busy = false
+  /** Resolves when nobody lets time pass any more. */
+  private idle: Promise<void> = Promise.resolve()
   /** Called after every step, with time standing still: where checkers look. */
   onStep: (() => void) | undefined
 
@@ -79,14 +81,17 @@ export class VirtualClock implements Clock {
     return done()
   }
 
-  /** Lets time pass until the promise is settled. Throws when that would take longer than `maxMs`. */
+  /** Lets time pass until the promise is settled. Throws when that would take longer than `maxMs`. Where somebody else
+   * lets time pass already, it goes along. */
   async run<T>(promise: Promise<T>, maxMs = 3_600_000): Promise<T> {
     let settled = false
     const note = () => {
       settled = true
     }
-    promise.then(note, note)
-    if (!(await this.advanceUntil(() => settled, maxMs)))
+    const noted = promise.then(note, note)
+    const endMs = this.elapsedMs + maxMs
+    while (this.busy && !settled) await Promise.race([noted, this.idle])
+    if (!settled && !(await this.advanceUntil(() => settled, Math.max(0, endMs - this.elapsedMs))))
       throw new Error(`nothing came of it within ${maxMs} ms of virtual time`)
     return promise
   }
@@ -94,6 +99,10 @@ export class VirtualClock implements Clock {
   private async fireUntil(endMs: number, done: () => boolean): Promise<boolean> {
     if (this.busy) throw new Error('the virtual clock is being advanced already')
     this.busy = true
+    let rest = () => {}
+    this.idle = new Promise((done) => {
+      rest = done
+    })
     try {
       await this.drain()
       for (;;) {
@@ -109,6 +118,7 @@ export class VirtualClock implements Clock {
       }
     } finally {
       this.busy = false
+      rest()
     }
   }
 
