@@ -73,7 +73,7 @@ export class RuntimeView {
     })
   }
   lookAtSandbox(id: string): Promise<void> {
-    return this.#look(id, async () => {
+    return this.#look(`sandbox/${id}`, async () => {
       const status = await this.#runtime.podSandboxStatus(id)
       const uid = podUidOf(status ?? this.#sandboxes.get(id) ?? { labels: {} })
       if (status === undefined) this.#sandboxes.delete(id)
@@ -82,6 +82,7 @@ export class RuntimeView {
     })
   }
 
+  /** Looks of one id share a run; a sandbox is also told of as a container, so the two kinds have ids of their own. */
   #look(id: string, look: () => Promise<void>): Promise<void> {
     const busy = this.#looking.get(id)
     if (busy !== undefined) {
