@@ -8,9 +8,9 @@ export interface Instance {
   /** Eight hexadecimal digits. */
   readonly id: string
   readonly dataDir: string
-  /** Network device of the pods; at most 15 characters. */
-  readonly bridge: string
-  /** Prefix of the pods' devices on the host's side, where the plugin lets us choose, and of CNI's network name. */
+  /** The network device that carries our own addresses; at most 15 characters. */
+  readonly device: string
+  /** Name of the network in CNI. */
   readonly network: string
   /** Below each controller's mount point. */
   readonly cgroupRoot: string
@@ -30,7 +30,7 @@ export function instanceOf(dataDir: string, name = ''): Instance {
   return {
     id,
     dataDir: folder,
-    bridge: `cox${id}`,
+    device: `cox${id}`,
     network: `coxswain-${id}`,
     cgroupRoot: `/coxswain-${id}`,
     serviceTable: `cox_${id}`,

@@ -26,7 +26,7 @@ export interface PodRulesOptions {
   /** CIDRs of all pods of the cluster: what stays inside is not masqueraded. */
   readonly clusterCidrs: readonly string[]
   /** Runs a program; the tests listen in. */
-  readonly command?: typeof run
+  readonly command?: (file: string, args: readonly string[], input?: string) => Promise<string>
 }
 
 /** Host ports that a sandbox asks for, on the addresses it got. */
@@ -101,7 +101,7 @@ export function podTable(name: string, clusterCidrs: readonly string[], ports: r
 
 export function createPodRules(options: PodRulesOptions): PodRules {
   const { instance, clusterCidrs } = options
-  const command = options.command ?? run
+  const command = options.command ?? ((file, args, input) => run(file, args, input === undefined ? {} : { input }))
   const folder = join(instance.dataDir, 'cni')
   const file = join(folder, 'host-ports.json')
   const bySandbox = new Map<string, readonly HostPort[]>(Object.entries(load(file)))
@@ -117,7 +117,7 @@ export function createPodRules(options: PodRulesOptions): PodRules {
         localnet = true
         await command('sysctl', ['-q', '-w', 'net.ipv4.conf.all.route_localnet=1'])
       }
-      await command('nft', ['-f', '-'], { input: podTable(instance.podTable, clusterCidrs, ports) })
+      await command('nft', ['-f', '-'], podTable(instance.podTable, clusterCidrs, ports))
       writeFileSync(`${file}.new`, JSON.stringify(Object.fromEntries(bySandbox)))
       renameSync(`${file}.new`, file)
     })
@@ -146,9 +146,7 @@ export function createPodRules(options: PodRulesOptions): PodRules {
     },
     async clear() {
       bySandbox.clear()
-      await command('nft', ['-f', '-'], {
-        input: `table inet ${instance.podTable} {}\ndelete table inet ${instance.podTable}\n`,
-      })
+      await command('nft', ['-f', '-'], `table inet ${instance.podTable} {}\ndelete table inet ${instance.podTable}\n`)
     },
   }
 }

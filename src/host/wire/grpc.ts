@@ -115,6 +115,8 @@ export function createGrpcClient(address: string): GrpcClient {
   let session: http2.ClientHttp2Session | undefined
   let closed = false
   let lastError: unknown
+  /** Calls under way by connection. */
+  const inFlight = new WeakMap<http2.ClientHttp2Session, number>()
 
   const connect = (): http2.ClientHttp2Session => {
     if (closed) throw new GrpcError('Canceled', 'the client is closed')
@@ -142,7 +144,12 @@ export function createGrpcClient(address: string): GrpcClient {
 
   const start = (path: string, content: Uint8Array, options: CallOptions, sink: Sink): (() => void) => {
     const http = connect()
-    http.ref()
+    const count = (change: number) => {
+      const calls = (inFlight.get(http) ?? 0) + change
+      inFlight.set(http, calls)
+      return calls
+    }
+    if (count(1) === 1) http.ref()
     const stream = http.request({
       ':method': 'POST',
       ':path': path,
@@ -157,6 +164,8 @@ export function createGrpcClient(address: string): GrpcClient {
       ended = true
       clearTimeout(deadline)
       options.signal?.removeEventListener('abort', cancel)
+      // An idle connection keeps no process alive.
+      if (count(-1) === 0) http.unref()
       if (error !== undefined && !stream.destroyed) stream.close(http2.constants.NGHTTP2_CANCEL)
       sink.end(error)
     }

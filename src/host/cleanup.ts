@@ -1,0 +1,107 @@
+// Takes away what a data directory has on the machine, whether its cox still runs, was killed, or never got far: pods,
+// containerd and its shims, mounts, control groups, devices, packet rules. The data itself stays.
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { silentLog } from '../ports/log.ts'
+import { createCgroups, leftoverCgroups } from './cgroups.ts'
+import { cniFolders } from './cni/cni-config.ts'
+import { runningContainerd, shimsOf, startContainerd, stopContainerd } from './containerd/containerd.ts'
+import { createCriRuntime } from './cri/runtime.ts'
+import { createDisk } from './disk.ts'
+import type { Instance } from './instance.ts'
+import { mountsBelow } from './mounts.ts'
+import { keptPlan, releaseClaim } from './network-plan.ts'
+import { cniBinDir } from './requirements.ts'
+import { createShell } from './shell.ts'
+
+export interface CleanupOptions {
+  readonly instance: Instance
+  readonly onProgress: (text: string) => void
+  /** How long containers may take to stop by themselves. */
+  readonly graceSeconds?: number
+}
+
+/** Needs root where there is anything to take away. Rejects when something of it stays. */
+export async function removeNode(options: CleanupOptions): Promise<void> {
+  const { instance, onProgress } = options
+  if (!existsSync(join(instance.dataDir, 'containerd'))) return
+  const shell = createShell()
+  const disk = createDisk(shell)
+  try {
+    await removePods(options)
+    onProgress('stopping containerd')
+    await stopContainerd(instance)
+    for (const { target } of mountsBelow(instance.dataDir).toReversed()) await disk.unmount(target)
+    await createCgroups(instance.cgroupRoot).removeAll()
+    const tables = [instance.serviceTable, instance.podTable].map((t) => `table inet ${t} {}\ndelete table inet ${t}\n`)
+    await shell.run('nft', ['-f', '-'], tables.join(''))
+    await shell.run('sh', ['-c', removeDevices(instance)])
+  } finally {
+    shell.close()
+  }
+  for (const folder of [cniFolders(instance).addresses, join(instance.dataDir, 'containerd', 'state')])
+    rmSync(folder, { recursive: true, force: true })
+  forgetCniResults(instance)
+  releaseClaim(instance)
+  const left = leftovers(instance)
+  if (left.length > 0) throw new Error(`not everything could be taken away: ${left.join(', ')}`)
+}
+
+/** Our device; where there was none, the loopback device carries our address. */
+function removeDevices(instance: Instance): string {
+  const address = keptPlan(instance)?.dnsAddress
+  const fromLoopback = address === undefined ? 'true' : `ip address delete ${address}/32 dev lo 2>/dev/null || true`
+  const { device } = instance
+  return `if [ -e /sys/class/net/${device} ]; then ip link delete ${device}; else ${fromLoopback}; fi`
+}
+
+/** Stops what runs through the runtime, which knows how: its network plugins are called, its mounts taken away. */
+async function removePods({ instance, onProgress, graceSeconds = 2 }: CleanupOptions): Promise<void> {
+  const state = join(instance.dataDir, 'containerd', 'state')
+  const running = runningContainerd(instance) !== undefined
+  const remains = shimsOf(instance).length > 0 || mountsBelow(state).length > 0
+  if (!running && !remains) return
+  const options = {
+    instance,
+    log: silentLog,
+    cniBinDir: cniBinDir() ?? '/usr/lib/cni',
+    cniConfDir: cniFolders(instance).confDir,
+  }
+  const containerd = await startContainerd(options)
+  const runtime = createCriRuntime({ address: containerd.address, log: silentLog })
+  try {
+    const containers = (await runtime.listContainers()).filter((container) => container.state === 'running')
+    if (containers.length > 0) onProgress(`stopping ${containers.length} containers`)
+    await Promise.all(containers.map(({ id }) => runtime.stopContainer(id, graceSeconds)))
+    const sandboxes = await runtime.listPodSandboxes()
+    for (let at = 0; at < sandboxes.length; at += 8)
+      await Promise.all(
+        sandboxes.slice(at, at + 8).map(async ({ id }) => {
+          await runtime.stopPodSandbox(id)
+          await runtime.removePodSandbox(id)
+        }),
+      )
+  } finally {
+    runtime.close()
+    containerd.release()
+  }
+}
+
+/** CNI's library keeps the results of its plugins in a folder that is everybody's. */
+function forgetCniResults(instance: Instance): void {
+  const folder = '/var/lib/cni/results'
+  if (!existsSync(folder)) return
+  for (const name of readdirSync(folder))
+    if (name.startsWith(`${instance.network}-`)) rmSync(join(folder, name), { force: true })
+}
+
+/** What of this data directory is still on the machine, in words; for tests and for whoever wants to be sure. */
+export function leftovers(instance: Instance): string[] {
+  const left: string[] = []
+  if (runningContainerd(instance) !== undefined) left.push('containerd')
+  left.push(...shimsOf(instance).map((pid) => `shim ${pid}`))
+  left.push(...mountsBelow(instance.dataDir).map(({ target }) => `mount ${target}`))
+  left.push(...leftoverCgroups(instance.cgroupRoot))
+  if (existsSync(`/sys/class/net/${instance.device}`)) left.push(`device ${instance.device}`)
+  return left
+}

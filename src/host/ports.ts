@@ -1,0 +1,120 @@
+// The machine as the cluster's ports. The control plane's are there at once; the node's need a container runtime, which
+// starts while the API already answers.
+import { join } from 'node:path'
+import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { Log } from '../ports/log.ts'
+import type { ClusterPorts, NodePorts } from '../ports/ports.ts'
+import { createCgroups } from './cgroups.ts'
+import { cniFolders, writeCniConfig } from './cni/cni-config.ts'
+import { withHostPorts } from './cni/host-port-runtime.ts'
+import { createPodRules } from './cni/pod-rules.ts'
+import { type Containerd, startContainerd } from './containerd/containerd.ts'
+import { containerdExtras } from './containerd/import.ts'
+import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
+import { createDisk } from './disk.ts'
+import { hostDnsSockets } from './dns-sockets.ts'
+import { type HostIdentity, openIdentity } from './identity.ts'
+import type { Instance } from './instance.ts'
+import type { NetworkPlan } from './network-plan.ts'
+import { nftablesDataplane } from './nftables.ts'
+import { createNodeHost } from './node-host.ts'
+import { hostProber } from './prober.ts'
+import { cniBinDir } from './requirements.ts'
+import { createShell, type Shell } from './shell.ts'
+import { systemClock, systemRandom } from './system.ts'
+
+export interface HostPortsOptions {
+  readonly instance: Instance
+  readonly log: Log
+}
+export interface HostClusterPorts extends ClusterPorts {
+  readonly identity: HostIdentity
+}
+
+/** The control plane's ports. Throws where the keys in the data directory are unreadable. */
+export function hostPorts(options: HostPortsOptions): HostClusterPorts {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    log: options.log,
+    identity: openIdentity({ directory: join(options.instance.dataDir, 'pki') }),
+    // Writers that the store answers in one turn of the event loop make one watch frame.
+    defer: (run) => void setImmediate(run),
+  }
+}
+
+export interface HostNodeOptions extends HostPortsOptions {
+  readonly plan: NetworkPlan
+  /** 'containerd' for one of our own, or the address of a CRI socket. */
+  readonly runtime: 'containerd' | `unix://${string}`
+  /** The node's address, when the one on the default route is not meant. */
+  readonly address?: string
+}
+export interface HostNode {
+  readonly ports: NodePorts
+  /** Leaves everything running for the next start. */
+  release(): void
+}
+
+/** Starts or adopts the container runtime and makes the node's network. */
+export async function startHostNode(options: HostNodeOptions): Promise<HostNode> {
+  const { instance, log, plan } = options
+  const shell = createShell()
+  const network = startNetworkDevice(shell, instance, plan)
+  const { runtime, containerd } = await startRuntime(options)
+  const rules = createPodRules({
+    instance,
+    clusterCidrs: [plan.clusterCidr],
+    command: (file, args, input) => shell.run(file, args, input),
+  })
+  const sandboxes = await runtime.listPodSandboxes()
+  await Promise.all([rules.start(new Set(sandboxes.map(({ id }) => id))), network])
+  return {
+    ports: {
+      runtime: withHostPorts<ContainerRuntime>(runtime, rules),
+      disk: createDisk(shell),
+      host: createNodeHost({
+        cgroups: createCgroups(instance.cgroupRoot),
+        ...(options.address === undefined ? {} : { address: options.address }),
+      }),
+      prober: hostProber,
+      dataplane: nftablesDataplane({ table: instance.serviceTable, log, shell }),
+      dnsSockets: hostDnsSockets,
+    },
+    release() {
+      containerd?.release()
+      runtime.close()
+      shell.close()
+    },
+  }
+}
+
+async function startRuntime(
+  options: HostNodeOptions,
+): Promise<{ readonly runtime: CriRuntime; readonly containerd?: Containerd }> {
+  const { instance, log } = options
+  if (options.runtime !== 'containerd') {
+    const runtime = createCriRuntime({ address: options.runtime, log })
+    await runtime.version()
+    return { runtime }
+  }
+  // The configuration stands before containerd looks for it: its network is ready when it is.
+  writeCniConfig(instance, { podCidrs: [options.plan.nodeCidr] })
+  const containerd = await startContainerd({
+    instance,
+    log,
+    cniBinDir: cniBinDir() ?? '/usr/lib/cni',
+    cniConfDir: cniFolders(instance).confDir,
+  })
+  const extras = containerdExtras(containerd.socket)
+  return { runtime: createCriRuntime({ address: containerd.address, log, extras }), containerd }
+}
+
+/** A device of our own that carries the DNS address; where the kernel has no dummy devices, the loopback device does. */
+async function startNetworkDevice(shell: Shell, { device }: Instance, { dnsAddress }: NetworkPlan): Promise<void> {
+  const script = `
+    [ -e /sys/class/net/${device} ] || ip link add ${device} type dummy 2>/dev/null
+    if [ -e /sys/class/net/${device} ]; then on=${device}; ip link set ${device} up; else on=lo; fi
+    ip address replace ${dnsAddress}/32 dev $on`
+  await shell.run('sh', ['-c', script])
+}

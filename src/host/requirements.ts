@@ -1,0 +1,107 @@
+// What a node needs of the machine besides the kernel: looked for before anything is started, and installed from the
+// distribution when the user agrees.
+import { spawn } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { cniPlugins } from './cni/cni-config.ts'
+import { searchPath } from './containerd/containerd.ts'
+
+/** Programs by the Debian package that brings them. */
+const programs: Readonly<Record<string, readonly string[]>> = {
+  containerd: ['containerd', 'containerd-shim-runc-v2', 'ctr'],
+  runc: ['runc'],
+  nftables: ['nft'],
+  iproute2: ['ip'],
+  conntrack: ['conntrack'],
+  mount: ['mount', 'umount'],
+  procps: ['sysctl'],
+}
+const cniPackage = 'containernetworking-plugins'
+const cniFoldersToTry = ['/usr/lib/cni', '/opt/cni/bin', '/usr/libexec/cni']
+
+export interface Missing {
+  /** "containerd", "CNI plugin ptp": for the user. */
+  readonly names: readonly string[]
+  /** Debian packages that bring them. */
+  readonly packages: readonly string[]
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false
+    throw error
+  }
+}
+const inPath = (program: string) =>
+  searchPath()
+    .split(delimiter)
+    .some((folder) => isExecutable(join(folder, program)))
+
+/** The folder that holds every CNI plugin we name. */
+export const cniBinDir = (): string | undefined =>
+  cniFoldersToTry.find((folder) => cniPlugins.every((plugin) => isExecutable(join(folder, plugin))))
+
+/** What is not there; `own` says whether a containerd of our own will be started. */
+export function missingRequirements(own: boolean): Missing {
+  const names: string[] = []
+  const packages: string[] = []
+  for (const [name, wanted] of Object.entries(programs)) {
+    if (!own && (name === 'containerd' || name === 'runc')) continue
+    const absent = wanted.filter((program) => !inPath(program))
+    if (absent.length === 0) continue
+    names.push(...absent)
+    packages.push(name)
+  }
+  if (own && cniBinDir() === undefined) {
+    const folder = cniFoldersToTry.find((candidate) => existsSync(candidate))
+    const absent = cniPlugins.filter((plugin) => folder === undefined || !isExecutable(join(folder, plugin)))
+    names.push(`CNI plugins (${absent.join(', ')})`)
+    packages.push(cniPackage)
+  }
+  return { names, packages }
+}
+
+export const canInstall = (): boolean => process.getuid?.() === 0 && inPath('apt-get')
+
+/** The command line that installs, for messages. */
+export const installCommand = (packages: readonly string[]): string => `apt-get install -y ${packages.join(' ')}`
+
+/** Installs Debian packages; each line of apt goes to `onLine`. Rejects with one line when it fails. */
+export async function installPackages(packages: readonly string[], onLine: (line: string) => void): Promise<void> {
+  const apt = (...args: string[]) =>
+    new Promise<void>((resolve, reject) => {
+      const child = spawn('apt-get', ['-q', ...args], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+      })
+      let complaint = ''
+      let rest = ''
+      const read = (chunk: Buffer) => {
+        const lines = (rest + chunk.toString()).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) {
+          if (line.startsWith('E: ')) complaint ||= line.slice(3)
+          if (/^(Get:|Unpacking|Setting up|Need to get)/.test(line)) onLine(line)
+        }
+      }
+      child.stdout.on('data', read)
+      child.stderr.on('data', read)
+      child.on('error', reject)
+      child.on('close', (code) => {
+        if (code === 0) resolve()
+        else reject(new Error(`apt-get ${args[0]} failed: ${complaint === '' ? `exit code ${code}` : complaint}`))
+      })
+    })
+  const install = () => apt('install', '-y', '--no-install-recommends', ...packages)
+  try {
+    await install()
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    // The lists are missing or old on a fresh machine.
+    await apt('update')
+    await install()
+  }
+}
