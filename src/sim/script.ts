@@ -159,7 +159,7 @@ interface Statement {
 
 /** Splits at ; newline && and ||, takes quotes away, fills in variables. */
 function* statements(text: string, env: Readonly<Record<string, string>>): Iterable<Statement> {
-  const token = /\s*(&&|\|\||;|\n|'[^']*'|"[^"]*"|[^\s;&|'"]+|[&|])/gy
+  const token = /[^\S\n]*(&&|\|\||;|\n|\d?>>?&\d|'[^']*'|"[^"]*"|[^\s;&|'"]+|[&|])/gy
   let joiner: Statement['joiner'] = ''
   let words: string[] = []
   for (let match = token.exec(text); match !== null; match = token.exec(text)) {
