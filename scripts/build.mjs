@@ -1,5 +1,5 @@
 // Bundles the command line and the library. LMDB's native binary stays in node_modules: it is loaded beside the bundle.
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
