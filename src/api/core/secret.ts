@@ -19,7 +19,6 @@ const schema = kindSchema(`${CORE}Secret`, {
 export interface Secret extends ObjectOf<typeof schema> {}
 
 export const serviceAccountNameAnnotation = 'kubernetes.io/service-account.name'
-export const serviceAccountUidAnnotation = 'kubernetes.io/service-account.uid'
 
 /** base64 of a text's UTF-8 bytes. */
 export function base64OfText(value: string): string {
