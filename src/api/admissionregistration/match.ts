@@ -54,7 +54,11 @@ export const matchCondition = matchConditionFor(ADMISSION)
 export interface MatchCondition extends Infer<typeof matchCondition> {}
 export const matchConditionList = () => array(matchCondition, byName)
 export const paramKindFor = (prefix: string) =>
-  object(`${prefix}ParamKind`, { apiVersion: optional(1, string()), kind: optional(2, string()) }, { mapType: 'atomic' })
+  object(
+    `${prefix}ParamKind`,
+    { apiVersion: optional(1, string()), kind: optional(2, string()) },
+    { mapType: 'atomic' },
+  )
 export const paramRefFor = (prefix: string) =>
   object(
     `${prefix}ParamRef`,
@@ -67,7 +71,11 @@ export const paramRefFor = (prefix: string) =>
     { mapType: 'atomic' },
   )
 export const variableFor = (prefix: string) =>
-  object(`${prefix}Variable`, { name: required(1, string()), expression: required(2, string()) }, { mapType: 'atomic' })
+  object(
+    `${prefix}Variable`,
+    { name: required(1, string()), expression: required(2, string()) },
+    prefix.endsWith('.v1alpha1.') ? {} : { mapType: 'atomic' },
+  )
 
 export function defaultMatchResources(match: Draft<MatchResources>): void {
   match.matchPolicy ??= 'Equivalent'
@@ -95,13 +103,19 @@ export function validateRule(rule: RuleWithOperations, at: string): FieldError[]
   })
   if ((rule.resources ?? []).length === 0) errors.push(requiredField(`${at}.resources`))
   const scopes = ['*', 'Cluster', 'Namespaced']
-  if (rule.scope !== undefined && !scopes.includes(rule.scope)) errors.push(notSupportedField(`${at}.scope`, rule.scope, scopes))
+  if (rule.scope !== undefined && !scopes.includes(rule.scope))
+    errors.push(notSupportedField(`${at}.scope`, rule.scope, scopes))
   return errors
 }
 
 export function validateMatchConditions(conditions: readonly MatchCondition[], at: string): FieldError[] {
   const errors: FieldError[] = []
-  if (conditions.length > 64) errors.push({ type: 'FieldValueTooMany', field: at, message: `Too many: ${conditions.length}: must have at most 64 items` })
+  if (conditions.length > 64)
+    errors.push({
+      type: 'FieldValueTooMany',
+      field: at,
+      message: `Too many: ${conditions.length}: must have at most 64 items`,
+    })
   conditions.forEach((c, i) => {
     if (c.name === '') errors.push(requiredField(`${at}[${i}].name`))
     else for (const m of isQualifiedName(c.name)) errors.push(invalidField(`${at}[${i}].name`, c.name, m))
@@ -113,8 +127,10 @@ export function validateMatchConditions(conditions: readonly MatchCondition[], a
 
 export function validateMatchResources(match: MatchResources, at: string): FieldError[] {
   const errors: FieldError[] = []
-  if (match.namespaceSelector !== undefined) errors.push(...validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`))
-  if (match.objectSelector !== undefined) errors.push(...validateLabelSelector(match.objectSelector, `${at}.objectSelector`))
+  if (match.namespaceSelector !== undefined)
+    errors.push(...validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`))
+  if (match.objectSelector !== undefined)
+    errors.push(...validateLabelSelector(match.objectSelector, `${at}.objectSelector`))
   if (match.matchPolicy !== undefined && !['Equivalent', 'Exact'].includes(match.matchPolicy))
     errors.push(notSupportedField(`${at}.matchPolicy`, match.matchPolicy, ['Equivalent', 'Exact']))
   match.resourceRules?.forEach((r, i) => errors.push(...validateRule(r, `${at}.resourceRules[${i}]`)))

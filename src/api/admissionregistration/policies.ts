@@ -71,7 +71,7 @@ const validatingBindingSchema = kindSchema(`${ADMISSION}ValidatingAdmissionPolic
   spec: required(
     2,
     object(`${ADMISSION}ValidatingAdmissionPolicyBindingSpec`, {
-      policyName: required(1, string()),
+      policyName: required(1, string(), { pointer: true }),
       paramRef: optional(2, paramRefFor(ADMISSION)),
       matchResources: optional(3, matchResourcesFor(ADMISSION)),
       validationActions: required(4, array(string(), { listType: 'set' })),
@@ -298,6 +298,7 @@ export const mutatingAdmissionPolicies = defineKind<MutatingAdmissionPolicy>({
   singular: 'mutatingadmissionpolicy',
   schema: mutating.policy,
   storagePrefix: '/registry/mutatingadmissionpolicies',
+  storageVersion: 'v1beta1',
   versions: [same('v1beta1', betaMutating.policy), same('v1alpha1', alphaMutating.policy)],
   table: policyTable((o) => o.spec.mutations?.length ?? 0, 'Mutations'),
   setDefaults: (draft) => defaultSpec(draft.spec),
@@ -310,6 +311,7 @@ export const mutatingAdmissionPolicyBindings = defineKind<MutatingAdmissionPolic
   singular: 'mutatingadmissionpolicybinding',
   schema: mutating.binding,
   storagePrefix: '/registry/mutatingadmissionpolicybindings',
+  storageVersion: 'v1beta1',
   versions: [same('v1beta1', betaMutating.binding), same('v1alpha1', alphaMutating.binding)],
   table: bindingTable(),
   setDefaults: (draft) => {

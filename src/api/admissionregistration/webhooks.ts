@@ -28,7 +28,7 @@ const shared = {
   rules: optional(3, array(ruleWithOperations, { listType: 'atomic' })),
   failurePolicy: optional(4, string()),
   namespaceSelector: optional(5, labelSelector),
-  sideEffects: required(6, string()),
+  sideEffects: required(6, string(), { pointer: true }),
   timeoutSeconds: optional(7, int32()),
   admissionReviewVersions: required(8, words()),
   matchPolicy: optional(9, string()),

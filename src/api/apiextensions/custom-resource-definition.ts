@@ -126,7 +126,7 @@ const crdStatus = object(`${APIEXT}CustomResourceDefinitionStatus`, {
       { listType: 'map', listMapKeys: ['type'] },
     ),
   ),
-  acceptedNames: optional(2, crdNames),
+  acceptedNames: optional(2, crdNames, { publishDefault: true }),
   storedVersions: optional(3, words()),
   observedGeneration: optional(4, int64()),
 })
@@ -150,6 +150,7 @@ export const customResourceDefinitions = defineKind<CustomResourceDefinition>({
   namespaced: false,
   schema,
   storagePrefix: '/registry/apiextensions.k8s.io/customresourcedefinitions',
+  storageVersion: 'v1beta1',
   subresources: { status: true },
   generation: true,
   unconditionalUpdate: true,

@@ -21,7 +21,7 @@ const schema = kindSchema(`${AGG}APIService`, {
       group: optional(2, string()),
       version: optional(3, string()),
       insecureSkipTLSVerify: optional(4, boolean(), { omitZero: true }),
-      caBundle: optional(5, bytes()),
+      caBundle: optional(5, bytes(), { extensions: { 'x-kubernetes-list-type': 'atomic' } }),
       groupPriorityMinimum: required(7, int32()),
       versionPriority: required(8, int32()),
     }),

@@ -10,7 +10,7 @@ export const userInfo = object(`${AUTH}UserInfo`, {
   username: text(1),
   uid: text(2),
   groups: texts(3),
-  extra: optional(4, map(array(string()))),
+  extra: optional(4, map(array(string(), { wrapped: true }))),
 })
 export interface UserInfo extends Infer<typeof userInfo> {}
 

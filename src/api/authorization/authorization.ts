@@ -43,7 +43,7 @@ const subjectSpec = object(`${AUTHZ}SubjectAccessReviewSpec`, {
   nonResourceAttributes: optional(2, nonResourceAttributes),
   user: text(3),
   groups: texts(4),
-  extra: optional(5, map(array(string()))),
+  extra: optional(5, map(array(string(), { wrapped: true }))),
   uid: text(6),
 })
 export interface SubjectAccessReviewSpec extends Infer<typeof subjectSpec> {}

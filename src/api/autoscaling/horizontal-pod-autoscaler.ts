@@ -156,7 +156,10 @@ export const hpaStatus = object(`${HPA}HorizontalPodAutoscalerStatus`, {
     array(hpaCondition, { listType: 'map', listMapKeys: ['type'], patchStrategy: 'merge', patchMergeKey: 'type' }),
   ),
 })
-const schema = kindSchema(`${HPA}HorizontalPodAutoscaler`, { spec: struct(2, hpaSpec), status: struct(3, hpaStatus) })
+const schema = kindSchema(`${HPA}HorizontalPodAutoscaler`, {
+  spec: struct(2, hpaSpec, { listed: true }),
+  status: struct(3, hpaStatus),
+})
 export interface HorizontalPodAutoscaler extends ObjectOf<typeof schema> {}
 
 /** The documented default behaviour: up by 100 % or 4 pods every 15 s at once, down by 100 % after 5 minutes. */

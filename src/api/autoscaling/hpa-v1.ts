@@ -38,6 +38,7 @@ const schema = kindSchema(`${V1}HorizontalPodAutoscaler`, {
       maxReplicas: required(3, int32()),
       targetCPUUtilizationPercentage: optional(4, int32()),
     }),
+    { listed: true },
   ),
   status: struct(
     3,

@@ -30,7 +30,7 @@ export const podFailurePolicyOnExitCodes = object(`${BATCH}PodFailurePolicyOnExi
 })
 export const podFailurePolicyOnPodConditions = object(`${BATCH}PodFailurePolicyOnPodConditionsPattern`, {
   type: required(1, string()),
-  status: optional(2, string()),
+  status: optional(2, string(), { publishDefault: true }),
 })
 export const podFailurePolicyRule = object(`${BATCH}PodFailurePolicyRule`, {
   action: required(1, string()),

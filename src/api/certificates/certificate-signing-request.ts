@@ -29,7 +29,7 @@ const csrSpec = object(`${CERT}CertificateSigningRequestSpec`, {
   uid: optional(3, string()),
   groups: optional(4, array(string(), { listType: 'atomic' })),
   usages: optional(5, array(string(), { listType: 'atomic' })),
-  extra: optional(6, map(array(string()))),
+  extra: optional(6, map(array(string(), { wrapped: true }))),
   signerName: required(7, string()),
   expirationSeconds: optional(8, int32()),
 })

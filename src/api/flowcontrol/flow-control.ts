@@ -64,7 +64,7 @@ const flowSchemaSchema = kindSchema(`${FLOW}FlowSchema`, {
         1,
         object(`${FLOW}PriorityLevelConfigurationReference`, { name: required(1, string()) }),
       ),
-      matchingPrecedence: optional(2, int32(), { omitZero: true }),
+      matchingPrecedence: optional(2, int32(), { omitZero: true, publishDefault: true }),
       distinguisherMethod: optional(3, object(`${FLOW}FlowDistinguisherMethod`, { type: required(1, string()) })),
       rules: optional(4, array(rulesWithSubjects, { listType: 'atomic' })),
     }),
@@ -149,9 +149,9 @@ export const flowSchemas = defineKind<FlowSchema>({
 })
 
 const queuing = object(`${FLOW}QueuingConfiguration`, {
-  queues: optional(1, int32()),
-  handSize: optional(2, int32()),
-  queueLengthLimit: optional(3, int32()),
+  queues: optional(1, int32(), { publishDefault: true }),
+  handSize: optional(2, int32(), { publishDefault: true }),
+  queueLengthLimit: optional(3, int32(), { publishDefault: true }),
 })
 const limited = object(`${FLOW}LimitedPriorityLevelConfiguration`, {
   nominalConcurrencyShares: optional(1, int32()),

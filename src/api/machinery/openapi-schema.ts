@@ -132,6 +132,7 @@ export function createDefinitions(
       ...describe(field.description),
       ...(field.patchStrategy === undefined ? {} : { 'x-kubernetes-patch-strategy': field.patchStrategy }),
       ...mapKey(field.mapType),
+      ...field.extensions,
     }
     if (dialect === 'v2') return { ...body, ...extra }
     const value = field.tag === 0 && isTypeMeta(name) ? undefined : publishedDefault(field, owner)
@@ -171,6 +172,7 @@ function unionKeys(schema: ObjectSchema): Out {
 
 /** v3 publishes the zero value of what is always written, and `{}` for structs. */
 function publishedDefault(field: Field, owner: ObjectSchema): Json | undefined {
+  if (field.publishedDefault !== undefined) return field.publishedDefault
   if (field.publishDefault === true) return field.default ?? zeroDefault(field)
   if (field.presence === 'struct') return zeroDefault(field)
   if (field.presence !== 'required' || field.pointer === true || owner.structural === true) return undefined

@@ -147,6 +147,10 @@ export type Presence = 'optional' | 'required' | 'struct'
 export interface FieldOptions {
   /** Published as "default" in OpenAPI too (most defaults are applied without being published). */
   readonly publishDefault?: boolean
+  /** Published as "default" in OpenAPI and applied by nobody (the kind's setDefaults decides). */
+  readonly publishedDefault?: Json
+  /** More x-kubernetes-* keys of the property in OpenAPI. */
+  readonly extensions?: Readonly<Record<string, Json>>
   /** May not change on update (apiserver answers "field is immutable"). */
   readonly immutable?: boolean
   /** Strategic-merge strategy of a struct or map field (x-kubernetes-patch-strategy). */

@@ -37,7 +37,7 @@ export interface IngressBackend extends Infer<typeof ingressBackend> {}
 export const httpIngressPath = object(`${NET}HTTPIngressPath`, {
   path: optional(1, string()),
   backend: required(2, ingressBackend),
-  pathType: required(3, string()),
+  pathType: required(3, string(), { pointer: true }),
 })
 export interface HttpIngressPath extends Infer<typeof httpIngressPath> {}
 const httpIngressRuleValue = object(`${NET}HTTPIngressRuleValue`, {

@@ -32,12 +32,14 @@ const ipAddressSchemaFor = (prefix: string) =>
           1,
           object(`${prefix}ParentReference`, {
             group: optional(1, string()),
-            resource: required(2, string()),
+            resource: required(2, string(), { pointer: true }),
             namespace: optional(3, string()),
-            name: required(4, string()),
+            name: required(4, string(), { pointer: true }),
           }),
+          { pointer: true },
         ),
       }),
+      { listed: true },
     ),
   })
 const V1 = 'io.k8s.api.networking.v1.'

@@ -13,7 +13,6 @@ import {
   map,
   object,
   optional,
-  required,
   string,
   struct,
   time,
@@ -25,7 +24,7 @@ const unhealthyPolicies = ['IfHealthyBudget', 'AlwaysAllow']
 
 export const podDisruptionBudgetSpec = object(`${POLICY}PodDisruptionBudgetSpec`, {
   minAvailable: optional(1, intOrString()),
-  selector: optional(2, labelSelector),
+  selector: optional(2, labelSelector, { patchStrategy: 'replace' }),
   maxUnavailable: optional(3, intOrString()),
   unhealthyPodEvictionPolicy: optional(4, string()),
 })
@@ -33,10 +32,10 @@ export interface PodDisruptionBudgetSpec extends Infer<typeof podDisruptionBudge
 export const podDisruptionBudgetStatus = object(`${POLICY}PodDisruptionBudgetStatus`, {
   observedGeneration: optional(1, int64()),
   disruptedPods: optional(2, map(time())),
-  disruptionsAllowed: required(3, int32()),
-  currentHealthy: required(4, int32()),
-  desiredHealthy: required(5, int32()),
-  expectedPods: required(6, int32()),
+  disruptionsAllowed: struct(3, int32()),
+  currentHealthy: struct(4, int32()),
+  desiredHealthy: struct(5, int32()),
+  expectedPods: struct(6, int32()),
   conditions: optional(
     7,
     array(condition, { listType: 'map', listMapKeys: ['type'], patchStrategy: 'merge', patchMergeKey: 'type' }),

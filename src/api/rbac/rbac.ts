@@ -14,6 +14,7 @@ import {
   optional,
   required,
   string,
+  struct,
 } from '../machinery/schema.ts'
 
 const RBAC = 'io.k8s.api.rbac.v1.'
@@ -41,7 +42,7 @@ export const subject = object(
 export interface Subject extends Infer<typeof subject> {}
 export const roleRef = object(
   `${RBAC}RoleRef`,
-  { apiGroup: optional(1, string()), kind: required(2, string()), name: required(3, string()) },
+  { apiGroup: struct(1, string()), kind: required(2, string()), name: required(3, string()) },
   { mapType: 'atomic' },
 )
 export interface RoleRef extends Infer<typeof roleRef> {}

@@ -30,7 +30,7 @@ export const opaqueConfiguration = object(`${RESOURCE}OpaqueDeviceConfiguration`
 })
 export const deviceToleration = object(`${RESOURCE}DeviceToleration`, {
   key: optional(1, string()),
-  operator: optional(2, string()),
+  operator: optional(2, string(), { publishedDefault: 'Equal' }),
   value: optional(3, string()),
   effect: optional(4, string()),
   tolerationSeconds: optional(5, int64()),

@@ -125,7 +125,9 @@ export function compareProtobuf(roots: readonly ObjectSchema[], facts: ProtobufF
     const names = seen.get(schema) ?? new Set()
     if (message === undefined || names.has(name)) continue
     seen.set(schema, names.add(name))
-    found.push(...compareMessage(schema, name, message, facts, (inner, type) => pending.push([inner, type])))
+    const lines = compareMessage(schema, name, message, facts, (inner, type) => pending.push([inner, type]))
+    // a schema shared with an older version need not know what only that one had
+    found.push(...(name === protobufName(schema.name) ? lines : lines.filter((line) => !line.endsWith(': missing'))))
   }
   return found
 }
