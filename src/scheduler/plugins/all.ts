@@ -2,12 +2,14 @@
 import type { PluginFactory } from '../framework.ts'
 import { defaultBinder } from './default-binder.ts'
 import { imageLocality } from './image-locality.ts'
+import { interPodAffinity } from './inter-pod-affinity.ts'
 import { nodeAffinity } from './node-affinity.ts'
 import { nodeName } from './node-name.ts'
 import { nodePorts } from './node-ports.ts'
 import { nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts'
 import { nodeResourcesFit } from './node-resources-fit.ts'
 import { nodeUnschedulable } from './node-unschedulable.ts'
+import { podTopologySpread } from './pod-topology-spread.ts'
 import { prioritySort } from './priority-sort.ts'
 import { schedulingGates } from './scheduling-gates.ts'
 import { taintToleration } from './taint-toleration.ts'
@@ -25,6 +27,8 @@ export const defaultPlugins: readonly WeightedPlugin[] = [
   { factory: nodeAffinity, weight: 2 },
   { factory: nodePorts, weight: 0 },
   { factory: nodeResourcesFit, weight: 1 },
+  { factory: podTopologySpread, weight: 2 },
+  { factory: interPodAffinity, weight: 2 },
   { factory: nodeResourcesBalancedAllocation, weight: 1 },
   { factory: imageLocality, weight: 1 },
   { factory: defaultBinder, weight: 0 },

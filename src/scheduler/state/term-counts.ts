@@ -13,6 +13,8 @@ const kinds: readonly TermKind[] = [
   'preferredAntiAffinity',
 ]
 
+const toleratedEmpty = 64
+
 export class TermGroup {
   readonly kind: TermKind
   readonly set: PodSet
@@ -50,13 +52,13 @@ export class TermRegistry {
   private readonly groups = new Map<string, TermGroup>()
   private readonly hooked = new Map<string, Map<string, Set<TermGroup>>>()
   private readonly loose = new Set<TermGroup>()
+  private empty = 0
   constructor(topology: (key: string) => Topology, namespaceLabels: NamespaceLabels) {
     this.topology = topology
     this.namespaceLabels = namespaceLabels
   }
-  get isEmpty(): boolean {
-    return this.groups.size === 0
-  }
+  /** Grows when a group is added: what `about` answered before is then incomplete. */
+  version = 0
   /** A pod came to a node (1) or left it (-1). */
   pod(pod: PodInfo, slot: number, sign: 1 | -1): void {
     const { terms } = pod
@@ -70,13 +72,21 @@ export class TermRegistry {
       group = new TermGroup(kind, term.set, this.topology(term.topologyKey))
       this.groups.set(key, group)
       this.among(group.set).add(group)
+      this.version++
     }
     group.holders += sign
     group.hold(slot, sign * term.weight)
-    if (group.holders === 0) {
-      this.groups.delete(key)
-      this.among(group.set).delete(group)
-    }
+    if (group.holders === 0) this.empty++
+    else if (group.holders === 1 && sign === 1 && this.empty > 0) this.empty--
+  }
+  /** Groups without holders stay for a while: a trial may take pods away and put them back. */
+  private sweep(): void {
+    for (const [key, group] of this.groups)
+      if (group.holders === 0) {
+        this.groups.delete(key)
+        this.among(group.set).delete(group)
+      }
+    this.empty = 0
   }
   private among(set: PodSet): Set<TermGroup> {
     if (set.hook === undefined) return this.loose
@@ -87,13 +97,14 @@ export class TermRegistry {
     if (groups === undefined) byValue.set(value, (groups = new Set()))
     return groups
   }
-  /** The groups whose terms are about this pod. */
+  /** The groups whose terms are about this pod. Not to be called during a trial. */
   about(pod: PodInfo): TermGroup[] {
     const found: TermGroup[] = []
     if (this.groups.size === 0) return found
+    if (this.empty > toleratedEmpty) this.sweep()
     const collect = (groups: Iterable<TermGroup>) => {
       for (const group of groups)
-        if (isMember(group.set, pod.namespace, pod.labels, this.namespaceLabels)) found.push(group)
+        if (group.holders > 0 && isMember(group.set, pod.namespace, pod.labels, this.namespaceLabels)) found.push(group)
     }
     collect(this.loose)
     for (const key in pod.labels) {
