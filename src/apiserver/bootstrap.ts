@@ -3,6 +3,7 @@
 // has made of it since is left alone, save this server's own address, which is kept up to date.
 import { ApiError } from '../api/machinery/errors.ts'
 import { systemPriorityClasses } from '../api/scheduling/priority-class.ts'
+import { bootstrapPolicy } from './bootstrap-policy.ts'
 import { known } from './authentication/authenticator.ts'
 import type { ServerContext } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
@@ -31,7 +32,7 @@ export async function bootstrap(server: ServerContext): Promise<void> {
       spec: { cidrs: server.options.serviceCidrs },
     }),
   ])
-  await ensureOwnService(server)
+  await Promise.all([ensureOwnService(server), bootstrapPolicy(server, (...request) => send(server, ...request))])
 }
 
 /** The Service through which pods reach this server, and its endpoints. */

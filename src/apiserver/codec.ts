@@ -12,7 +12,8 @@ import {
   parseYaml,
   strictFindings,
 } from '../api/machinery/parse.ts'
-import type { Draft, Json, JsonObject } from '../api/machinery/schema.ts'
+import { decodeMessage, openEnvelope, ProtobufError, protobufMediaType } from '../api/machinery/protobuf.ts'
+import type { Draft, Json, JsonObject, ObjectSchema } from '../api/machinery/schema.ts'
 import type { ResourceRequest } from './context.ts'
 import type { ServedResource } from './resources.ts'
 
@@ -29,9 +30,10 @@ export const unsupportedMediaType = (types: readonly string[]): ApiError =>
     `the body of the request was in an unknown format - accepted media types include: ${types.join(', ')}`,
   )
 
-/** The request's body as JSON data. Undefined for an empty body; ParseError for malformed text. */
+/** The request's body as JSON data; `schema` is what a protobuf body is read with. Undefined for an empty body; ParseError for malformed text. */
 export async function readBody(
   call: Pick<ResourceRequest, 'request' | 'info'>,
+  schema: ObjectSchema,
 ): Promise<(Parsed & { readonly bytes: Uint8Array | undefined }) | undefined> {
   const { request } = call
   if (request.object !== undefined) {
@@ -47,8 +49,25 @@ export async function readBody(
       return { ...parseJson(bytes, options), bytes }
     case 'application/yaml':
       return { ...parseYaml(bytes, options), bytes }
+    case protobufMediaType:
+      return { value: fromProtobuf(bytes, schema), duplicates: [], yaml: false, bytes }
     default:
       throw unsupportedMediaType(accepted)
+  }
+}
+
+/** An enveloped message of this schema as JSON data. */
+function fromProtobuf(bytes: Uint8Array, schema: ObjectSchema): Json {
+  try {
+    const { apiVersion, kind, raw } = openEnvelope(bytes)
+    return {
+      ...decodeMessage(schema, raw),
+      ...(apiVersion === '' ? {} : { apiVersion }),
+      ...(kind === '' ? {} : { kind }),
+    }
+  } catch (error) {
+    if (error instanceof ProtobufError) throw new ParseError(error.message)
+    throw error
   }
 }
 
@@ -67,7 +86,7 @@ export async function decodeObject(call: ResourceRequest): Promise<ObjectDraft> 
   const expected = resource.kind.kind
   let parsed: Awaited<ReturnType<typeof readBody>>
   try {
-    parsed = await readBody(call)
+    parsed = await readBody(call, resource.schema)
   } catch (error) {
     if (error instanceof ParseError) throw unrecognized(expected, error.message, undefined)
     throw error

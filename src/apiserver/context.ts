@@ -8,7 +8,9 @@ import type { Random } from '../ports/random.ts'
 import type { Store } from '../store/store.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
+import type { CheckedToken } from './authentication/service-account-tokens.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
+import type { RbacAuthorizer } from './authorization/rbac.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
 import type { ResourceRegistry, ServedResource } from './resources.ts'
@@ -25,6 +27,10 @@ export interface ServerContext {
   readonly nodes: NodeDialer
   readonly admission: readonly AdmissionPlugin[]
   readonly authorizer: Authorizer
+  /** Undefined where another authorizer list was given. */
+  readonly rbac: RbacAuthorizer | undefined
+  /** Checks a bearer token for some audience, for TokenReview. */
+  readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<CheckedToken | undefined>
   readonly options: ServerSettings
   readonly readiness: Readiness
 }

@@ -12,7 +12,7 @@ import { update } from './handlers/update.ts'
 import { watch } from './handlers/watch.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
-import { negotiate } from './responders/negotiate.ts'
+import { type Negotiated, negotiate } from './responders/negotiate.ts'
 import type { Outcome } from './responders/outcome.ts'
 import { headersOf, respond, includeObjectOf } from './responders/respond.ts'
 import { objectEvents, viewOf } from './responders/view.ts'
@@ -43,7 +43,7 @@ export async function dispatchResource(
   if (resource === undefined) throw unknownResource()
   const scoped = resource.kind.namespaced && info.namespace === ''
   if (scoped && info.name !== '' && !['list', 'watch', 'deletecollection'].includes(info.verb)) throw unknownResource()
-  const negotiated = negotiate(request.headers['accept'])
+  const negotiated = negotiate(request.headers['accept'], resource.schema.structural !== true)
   const dryRun = info.query.size > 0 && dryRunOf(info.query.getAll('dryRun'))
   const call: ResourceRequest = { server, request, info, user, resource, warnings: [], dryRun }
   if (resource.as?.deprecation !== undefined) call.warnings.push(resource.as.deprecation)
@@ -55,7 +55,7 @@ export async function dispatchResource(
     return respond(call, negotiated, await answer(call))
   }
   if (!resource.verbs.has(info.verb as Verb)) throw methodNotAllowed()
-  if (info.verb === 'watch') return openWatch(call)
+  if (info.verb === 'watch') return openWatch(call, negotiated)
   const handler =
     (info.verb === 'create' ? virtualHandler(resource) : undefined) ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
@@ -65,7 +65,7 @@ export async function dispatchResource(
 const methodNotAllowed = () =>
   new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
 
-async function openWatch(call: ResourceRequest): Promise<ApiResponse> {
+async function openWatch(call: ResourceRequest, negotiated: Negotiated): Promise<ApiResponse> {
   const { request, resource } = call
   if (request.wantsObjects === true) {
     const answer = await watch(call, objectEvents(resource))
@@ -84,7 +84,6 @@ async function openWatch(call: ResourceRequest): Promise<ApiResponse> {
         }),
     }
   }
-  const negotiated = negotiate(request.headers['accept'])
   const view = viewOf(resource, negotiated, includeObjectOf(call), call.server.clock)
   const answer = await watch(call, view.events)
   const contentType = negotiated.encoding === 'protobuf' ? `${view.contentType};stream=watch` : view.contentType

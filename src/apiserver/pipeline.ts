@@ -1,6 +1,7 @@
 // The way of a request, in order. Each step is a file of its own; this one only says what comes after what.
 import { ApiError } from '../api/machinery/errors.ts'
 import { authenticate } from './authentication/authenticator.ts'
+import { impersonate } from './authentication/impersonation.ts'
 import { authorizeRequest } from './authorization/authorize-request.ts'
 import type { Pipeline } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
@@ -13,7 +14,8 @@ export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<A
   const { server } = pipeline
   try {
     const info = resolveRequestInfo(request)
-    const user = await authenticate(request, pipeline.authenticators)
+    const caller = await authenticate(request, pipeline.authenticators)
+    const user = await impersonate(request, caller, server.authorizer)
     await authorizeRequest(server.authorizer, user, info)
     if (!info.isResource) {
       const answer = await pipeline.paths(server, request, info, user)

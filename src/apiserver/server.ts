@@ -13,7 +13,8 @@ import type { AdmissionPlugin } from './admission/admission.ts'
 import { clientCertificates, staticTokens } from './authentication/authenticator.ts'
 import { serviceAccountTokens } from './authentication/service-account-tokens.ts'
 import { type Authorizer, unionAuthorizer } from './authorization/authorizer.ts'
-import { authorizers } from './authorization/all.ts'
+import { authorizersOf } from './authorization/all.ts'
+import { rbacAuthorizer } from './authorization/rbac.ts'
 import type { Pipeline, Readiness, ServerContext, ServerSettings } from './context.ts'
 import { answerPath } from './paths/all.ts'
 import { handle } from './pipeline.ts'
@@ -67,6 +68,8 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const resources = new ResourceRegistry(store, feed, options.defer ?? queueMicrotask)
   for (const kind of options.kinds) resources.add(kind)
   const readiness: Readiness = { started: false, stopping: false }
+  const tokens = serviceAccountTokens(() => server)
+  const rbac = rbacAuthorizer(() => server)
   const server: ServerContext = {
     store,
     feed,
@@ -77,11 +80,12 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     identity,
     nodes,
     admission: options.admission ?? admissionPlugins,
-    authorizer: unionAuthorizer(options.authorizers ?? authorizers),
+    authorizer: unionAuthorizer(options.authorizers ?? authorizersOf(rbac, () => server)),
+    rbac: options.authorizers === undefined ? rbac : undefined,
+    reviewToken: (token, audiences) => tokens.check(token, audiences),
     options: { ...defaults, ...options.settings },
     readiness,
   }
-  const tokens = serviceAccountTokens(() => server)
   const pipeline: Pipeline = {
     server,
     authenticators: [

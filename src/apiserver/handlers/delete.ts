@@ -30,7 +30,7 @@ export async function deleteOptionsOf(call: ResourceRequest): Promise<DeleteOpti
   let options: DeleteOptions = {}
   let sent: Awaited<ReturnType<typeof readBody>>
   try {
-    sent = await readBody(call)
+    sent = await readBody(call, deleteOptions)
     if (sent !== undefined) options = decode<JsonObject>(deleteOptions, sent.value).value as DeleteOptions
   } catch (error) {
     if (error instanceof DecodeError || error instanceof ParseError) {

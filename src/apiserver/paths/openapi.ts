@@ -1,21 +1,16 @@
 // OpenAPI v2 as one document, v3 as an index and a document per group version. Made when somebody asks and kept as bytes
 // until what is served changes; hashes let clients keep their copies.
-import { describeApi, type ApiDescription, type NamedKind } from '../../api/machinery/openapi.ts'
+import { describeApi, type ApiDescription } from '../../api/machinery/openapi.ts'
 import { openApiV2 } from '../../api/machinery/openapi-v2.ts'
 import { openApiV3, openApiV3Index, openApiV3Names } from '../../api/machinery/openapi-v3.ts'
 import { hex, sha256 } from '../../api/machinery/sha256.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
-import { tokenRequests } from '../../api/authentication/authentication.ts'
 import type { ServerContext } from '../context.ts'
 import type { ApiRequest, ApiResponse } from '../request.ts'
 import type { RequestInfo } from '../request-info.ts'
 import { utf8 } from '../storage/layout.ts'
-import { evictionKind } from '../subresources/pod-eviction.ts'
-import { namedScaleKind } from '../subresources/scale.ts'
+import { bodyKinds } from '../subresources/body-kinds.ts'
 import { versionInfo } from './version.ts'
-
-/** Kinds that only subresources hold. */
-const others: readonly NamedKind[] = [evictionKind, namedScaleKind, tokenRequests as unknown as NamedKind]
 
 interface Document {
   readonly body: Uint8Array
@@ -84,7 +79,7 @@ function documentOf(server: ServerContext, name: string): Document | undefined {
   if (documents === undefined || documents.generation !== server.resources.generation) {
     documents = {
       generation: server.resources.generation,
-      api: describeApi(server.resources.kinds() as unknown as readonly never[], others),
+      api: describeApi(server.resources.kinds() as unknown as readonly never[], bodyKinds),
       made: new Map(),
     }
     cache.set(server, documents)

@@ -66,21 +66,22 @@ class NotAcceptable extends ApiError {
 
 const byHeader = new Map<string, Negotiated>()
 
-/** Chooses how to answer. Throws ApiError NotAcceptable where nothing that the client takes can be made. */
-export function negotiate(accept: string | undefined): Negotiated {
+/** Chooses how to answer; `protobuf` says whether that can be made. Throws ApiError NotAcceptable where nothing that the client takes can be made. */
+export function negotiate(accept: string | undefined, protobuf = true): Negotiated {
   if (accept === undefined || accept === '' || accept === '*/*' || accept === 'application/json') return plainJson
-  const known = byHeader.get(accept)
+  const key = protobuf ? accept : `json ${accept}`
+  const known = byHeader.get(key)
   if (known !== undefined) return known
-  const chosen = choose(accept)
+  const chosen = choose(accept, protobuf)
   if (byHeader.size > 256) byHeader.clear()
-  byHeader.set(accept, chosen)
+  byHeader.set(key, chosen)
   return chosen
 }
 
-function choose(accept: string): Negotiated {
+function choose(accept: string, protobuf: boolean): Negotiated {
   for (const { type, parameters, quality } of clausesOf(accept)) {
     const encoding = Object.hasOwn(encodings, type) ? encodings[type] : undefined
-    if (encoding === undefined || quality === 0) continue
+    if (encoding === undefined || quality === 0 || (encoding === 'protobuf' && !protobuf)) continue
     const wanted = parameters.get('as')
     if (wanted === undefined) return { encoding, as: 'object', metaVersion: '', contentType: mediaTypes[encoding] }
     const as = Object.hasOwn(representations, wanted) ? representations[wanted] : undefined

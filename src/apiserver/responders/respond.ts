@@ -48,7 +48,7 @@ export function respond(call: ResourceRequest, negotiated: Negotiated, outcome: 
       kind: 'bytes',
       status: outcome.status,
       headers,
-      body: pretty ? prettyJson(outcome.object) : encodeObject(negotiated.encoding, undefined, outcome.object),
+      body: pretty ? prettyJson(outcome.object) : encodeObject(negotiated.encoding, outcome.object),
     }
   }
   const view = viewOf(call.resource, negotiated, includeObjectOf(call), call.server.clock)

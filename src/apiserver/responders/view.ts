@@ -2,7 +2,14 @@
 // view (the stored version as JSON) is bytes cut from the store with the resourceVersion put in; every other view goes
 // through the decoded object.
 import { freeze } from '../../api/machinery/freeze.ts'
-import type { KubeObject, ListMeta } from '../../api/machinery/meta.ts'
+import { type KubeObject, type ListMeta, listMeta, status as statusSchema } from '../../api/machinery/meta.ts'
+import {
+  encodeList,
+  encodeMessage,
+  encodeWatchFrame,
+  envelope,
+  protobufMediaType,
+} from '../../api/machinery/protobuf.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
 import type { Draft, JsonObject } from '../../api/machinery/schema.ts'
@@ -17,6 +24,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ServedResource } from '../resources.ts'
 import type { Entry } from '../storage/collection.ts'
 import { joinServed, servedBytes, utf8 } from '../storage/layout.ts'
+import { Recent } from '../storage/recent.ts'
 import type { EventFormat, EventType } from '../watch/hub.ts'
 import { encodeObject } from './encode.ts'
 import type { Negotiated } from './negotiate.ts'
@@ -170,8 +178,8 @@ function objectView(
     }
   }
   const { collection } = resource.storage
-  const encode = (object: object) => encodeObject(negotiated.encoding, resource, object)
-  const frame = (type: string, object: object) => encodeEvent(negotiated, resource, type, object)
+  const encode = (object: object) => encodeObject(negotiated.encoding, object)
+  const frame = (type: string, object: object) => encodeEvent(negotiated, type, object)
   return {
     contentType: negotiated.contentType,
     single: (entry) => encode(show(collection.object(entry))),
@@ -199,10 +207,48 @@ function objectView(
   }
 }
 
-function encodeEvent(negotiated: Negotiated, resource: ServedResource, type: string, object: object): Uint8Array {
+/** Whole objects as protobuf: each version's message is made once, for single answers, lists and events alike. */
+function protobufView(resource: ServedResource): View {
+  const { collection } = resource.storage
+  const { apiVersion, schema } = resource
+  const { kind } = resource.kind
+  const messages = new Recent<Entry, Uint8Array>(recentMessages)
+  const messageOf = (entry: Entry): Uint8Array => {
+    const known = messages.get(entry)
+    if (known !== undefined) return known
+    const message = encodeMessage(schema, versionedObject(resource, collection.object(entry)))
+    messages.set(entry, message)
+    return message
+  }
+  const frame = (type: string, raw: Uint8Array) => encodeWatchFrame(type, envelope(apiVersion, kind, raw))
+  const status = (error: unknown) =>
+    encodeWatchFrame('ERROR', envelope('v1', 'Status', encodeMessage(statusSchema, statusOf(error))))
+  return {
+    contentType: protobufMediaType,
+    single: (entry) => envelope(apiVersion, kind, messageOf(entry)),
+    loose: (object) =>
+      envelope(apiVersion, kind, encodeMessage(schema, versionedObject(resource, object as KubeObject))),
+    list: (entries, head) =>
+      encodeList(listMeta, headOf(head), entries.map(messageOf), apiVersion, listKindOf(resource)),
+    events: {
+      id: `protobuf ${apiVersion}`,
+      event(type, entry, revision) {
+        if (entry.modRevision === revision) return frame(type, messageOf(entry))
+        return frame(type, encodeMessage(schema, versionedObject(resource, objectAt(resource, entry, revision))))
+      },
+      bookmark: (revision, end) => frame('BOOKMARK', encodeMessage(schema, bookmarkObject(resource, revision, end))),
+      join: concat,
+      error: status,
+      sizeOf: (bytes) => bytes.length,
+    },
+  }
+}
+/** Messages kept per resource and generation. */
+const recentMessages = 1024
+
+function encodeEvent(negotiated: Negotiated, type: string, object: object): Uint8Array {
   if (negotiated.encoding === 'json') return utf8(`{"type":"${type}","object":${JSON.stringify(object)}}\n`)
-  const bytes = encodeObject(negotiated.encoding, resource, object, type)
-  return bytes
+  return encodeObject(negotiated.encoding, object, type)
 }
 
 const views = new WeakMap<ServedResource, Map<string, View>>()
@@ -222,10 +268,10 @@ export function viewOf(
   const id = `${negotiated.encoding} ${negotiated.as} ${negotiated.metaVersion} ${includeObject}`
   let view = known.get(id)
   if (view === undefined) {
-    view =
-      negotiated.encoding === 'json' && negotiated.as === 'object' && resource.as === undefined
-        ? jsonView(resource)
-        : objectView(resource, negotiated, includeObject, clock)
+    if (negotiated.as === 'object' && negotiated.encoding === 'protobuf') view = protobufView(resource)
+    else if (negotiated.as === 'object' && negotiated.encoding === 'json' && resource.as === undefined) {
+      view = jsonView(resource)
+    } else view = objectView(resource, negotiated, includeObject, clock)
     known.set(id, view)
   }
   return view

@@ -16,7 +16,7 @@ export interface BodyKind {
 /** Decodes the body. Throws BadRequest in upstream's words. */
 export async function readBodyOf<T>(call: ResourceRequest, expected: BodyKind): Promise<T> {
   try {
-    const parsed = await readBody(call)
+    const parsed = await readBody(call, expected.schema)
     if (parsed === undefined) throw new ParseError('unexpected end of JSON input')
     return decodeBody<T>(parsed.value, expected)
   } catch (error) {

@@ -4,8 +4,7 @@
 import type { Pod } from '../../api/core/pod.ts'
 import { ApiError, type Cause, forbidden, notFound } from '../../api/machinery/errors.ts'
 import { labelSelectorMatcher } from '../../api/machinery/labels.ts'
-import { type DeleteOptions, deleteOptions, type KubeObject, kindSchema } from '../../api/machinery/meta.ts'
-import { optional } from '../../api/machinery/schema.ts'
+import type { DeleteOptions, KubeObject } from '../../api/machinery/meta.ts'
 import type { PodDisruptionBudget } from '../../api/policy/pod-disruption-budget.ts'
 import { rfc3339 } from '../../ports/clock.ts'
 import type { ResourceRequest } from '../context.ts'
@@ -17,10 +16,9 @@ import type { Outcome } from '../responders/outcome.ts'
 import type { Entry } from '../storage/collection.ts'
 import { replaceObject } from '../storage/write.ts'
 import { readBodyOf } from './body.ts'
+import { evictionKind } from './body-kinds.ts'
 import { created } from './status-answer.ts'
 
-const evictionSchema = kindSchema('io.k8s.api.policy.v1.Eviction', { deleteOptions: optional(2, deleteOptions) })
-export const evictionKind = { group: 'policy', version: 'v1', kind: 'Eviction', schema: evictionSchema }
 interface Eviction {
   readonly metadata: { readonly name?: string }
   readonly deleteOptions?: DeleteOptions
@@ -34,7 +32,7 @@ export async function evictPod(call: ResourceRequest): Promise<Outcome> {
   const eviction = await readBodyOf<Eviction>(call, {
     kind: 'Eviction',
     apiVersions: ['policy/v1', 'policy/v1beta1'],
-    schema: evictionSchema,
+    schema: evictionKind.schema,
   })
   const options = eviction.deleteOptions ?? {}
   const dryRun = call.dryRun || dryRunOf(options.dryRun ?? [])

@@ -3,8 +3,8 @@ import { badRequest, type FieldError, invalid, invalidField } from '../../api/ma
 import { draftOf } from '../../api/machinery/freeze.ts'
 import type { ScaleMapping } from '../../api/machinery/kind.ts'
 import { formatSelector, selectorOf } from '../../api/machinery/labels.ts'
-import { kindSchema, type KubeObject, type LabelSelector } from '../../api/machinery/meta.ts'
-import { type Json, int32, object, optional, required, string, struct } from '../../api/machinery/schema.ts'
+import type { KubeObject, LabelSelector } from '../../api/machinery/meta.ts'
+import type { Json } from '../../api/machinery/schema.ts'
 import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import { currentEntry } from '../handlers/get.ts'
@@ -13,17 +13,9 @@ import { mainRule, writeChanged } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import { decodeBody, readBodyOf, type BodyKind } from './body.ts'
 import type { SubresourceHandlers } from './all.ts'
+import { scaleKind } from './body-kinds.ts'
 
-const AUTOSCALING = 'io.k8s.api.autoscaling.v1.'
-const scaleSchema = kindSchema(`${AUTOSCALING}Scale`, {
-  spec: struct(2, object(`${AUTOSCALING}ScaleSpec`, { replicas: optional(1, int32()) })),
-  status: struct(
-    3,
-    object(`${AUTOSCALING}ScaleStatus`, { replicas: required(1, int32()), selector: optional(2, string()) }),
-  ),
-})
-const scaleKind: BodyKind = { kind: 'Scale', apiVersions: ['autoscaling/v1'], schema: scaleSchema }
-export const namedScaleKind = { group: 'autoscaling', version: 'v1', kind: 'Scale', schema: scaleSchema }
+const expected: BodyKind = { kind: 'Scale', apiVersions: ['autoscaling/v1'], schema: scaleKind.schema }
 interface Scale {
   readonly metadata: { readonly name?: string; readonly uid?: string; readonly resourceVersion?: string }
   readonly spec: { readonly replicas?: number }
@@ -35,12 +27,12 @@ export const scale: SubresourceHandlers = {
     return { kind: 'object', status: 200, object: scaleOf(call, call.resource.storage.collection.object(entry)) }
   },
   async update(call) {
-    const wanted = await readBodyOf<Scale>(call, scaleKind)
+    const wanted = await readBodyOf<Scale>(call, expected)
     return write(call, () => wanted)
   },
   async patch(call) {
-    const apply = await patchedValue(call, scaleSchema)
-    return write(call, (current) => decodeBody<Scale>(apply(current as unknown as Json), scaleKind))
+    const apply = await patchedValue(call, scaleKind.schema)
+    return write(call, (current) => decodeBody<Scale>(apply(current as unknown as Json), expected))
   },
 }
 
