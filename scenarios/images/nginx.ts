@@ -30,13 +30,13 @@ const site = `server {
 const page =
   '<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body><h1>Welcome to nginx!</h1></body></html>\n'
 
-/** Needs the package busybox-static and apt's lists. */
+/** Needs apt's lists. */
 export const nginxArchive = (names: readonly string[] = nginxNames): Promise<Uint8Array> =>
-  withPackages(['nginx'], (root) =>
+  withPackages(['nginx'], async (root) =>
     dockerArchive(
       names,
       [
-        ...busyboxEntries(),
+        ...(await busyboxEntries()),
         ...programEntries(root, ['usr/sbin/nginx']),
         directory('usr/share/nginx'),
         directory('usr/share/nginx/html'),
@@ -45,7 +45,6 @@ export const nginxArchive = (names: readonly string[] = nginxNames): Promise<Uin
         directory('etc/nginx/conf.d'),
         file('etc/nginx/nginx.conf', config),
         file('etc/nginx/conf.d/default.conf', site),
-        directory('var/lib'),
         directory('var/lib/nginx', 0o777),
         directory('var/log/nginx'),
         symlink('var/log/nginx/access.log', '/dev/stdout'),

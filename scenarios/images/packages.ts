@@ -1,5 +1,5 @@
 // Programs of Debian packages with the libraries that they need, without installing anything on the machine.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -29,10 +29,11 @@ export function programEntries(root: string, programs: readonly string[]): TarEn
   const files = new Map<string, string>()
   for (const program of programs) {
     files.set(program, join(root, program))
-    const needed = execFileSync('ldd', [join(root, program)], {
+    const { stdout: needed } = spawnSync('ldd', [join(root, program)], {
       encoding: 'utf8',
       env: { ...process.env, LD_LIBRARY_PATH: libraryPath },
     })
+    // A static program needs nothing (ldd says so on its error stream and fails).
     const missing = /(\S+) => not found/.exec(needed)?.[1]
     if (missing !== undefined) throw new Error(`${program} needs ${missing}: name its package too`)
     for (const match of needed.matchAll(/(\/\S+) \(0x/g)) {

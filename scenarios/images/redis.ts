@@ -5,13 +5,13 @@ import { programEntries, withPackages } from './packages.ts'
 
 export const redisNames = ['docker.io/library/redis:latest', 'docker.io/kubeguide/redis-master:2.0']
 
-/** Needs the package busybox-static and apt's lists. */
+/** Needs apt's lists. */
 export const redisArchive = (names: readonly string[] = redisNames): Promise<Uint8Array> =>
-  withPackages(['redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1'], (root) =>
+  withPackages(['redis-tools', 'libatomic1', 'libjemalloc2', 'liblzf1'], async (root) =>
     dockerArchive(
       names,
       [
-        ...busyboxEntries(),
+        ...(await busyboxEntries()),
         ...programEntries(root, ['usr/bin/redis-check-rdb', 'usr/bin/redis-cli']),
         symlink('usr/bin/redis-server', 'redis-check-rdb'),
         directory('data', 0o777),
