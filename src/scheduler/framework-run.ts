@@ -46,6 +46,8 @@ export class FrameworkRun {
   /** Where the next search begins, so that all nodes get their turn. */
   private start = 0
   private active: Active | undefined
+  /** Assumed pods that a trial took away. */
+  private readonly assumedAway = new Set<string>()
   private readonly totals: { data: Float64Array } = { data: new Float64Array(128) }
 
   constructor(options: {
@@ -190,10 +192,11 @@ export class FrameworkRun {
     return this.filter(cycle, node)
   }
   tryAdd(cycle: Cycle, pod: PodInfo, node: NodeInfo): void {
-    this.state.addPod(pod, node.name)
+    this.state.addPod(pod, node.name, this.assumedAway.delete(pod.uid))
     for (const plugin of this.points.preFilter) plugin.addPod?.(cycle, pod, node)
   }
   tryRemove(cycle: Cycle, pod: PodInfo): void {
+    if (this.state.isAssumed(pod.uid)) this.assumedAway.add(pod.uid)
     const node = this.state.removePod(pod.uid)
     if (node !== undefined) for (const plugin of this.points.preFilter) plugin.removePod?.(cycle, pod, node)
   }

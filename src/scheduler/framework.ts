@@ -145,8 +145,10 @@ export interface Handle {
   tryAdd(cycle: Cycle, pod: PodInfo, node: NodeInfo): void
   /** Something outside of the watched objects happened: pods that this event may help are tried again. */
   wake(event: SchedulingEvent): void
-  /** Asks for a pod to be tried again now. */
-  activate(key: string): void
+  /** Asks for a pod (by UID) to be tried again now. */
+  activate(uid: string): void
+  /** PreEnqueue may say something else about this pod now. */
+  ungate(uid: string): void
 }
 
 export interface PluginFactory {

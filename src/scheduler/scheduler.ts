@@ -178,6 +178,7 @@ class RunningScheduler implements Scheduler {
       tryAdd: (cycle, pod, node) => run().tryAdd(cycle, pod, node),
       wake: (event) => this.queue.wake(event),
       activate: (uid) => this.queue.promote(uid),
+      ungate: (uid) => this.queue.ungate(uid),
     }
     const points = buildProfile(profile, defaultPlugins, this.options.plugins ?? [], handle)
     const percentageOfNodesToScore = profile.percentageOfNodesToScore ?? this.options.percentageOfNodesToScore ?? 0

@@ -1,6 +1,7 @@
 // Every built-in plugin, in the order in which a profile asks them unless it says otherwise, with the weight of its score.
 import type { PluginFactory } from '../framework.ts'
 import { defaultBinder } from './default-binder.ts'
+import { defaultPreemption } from './default-preemption.ts'
 import { imageLocality } from './image-locality.ts'
 import { interPodAffinity } from './inter-pod-affinity.ts'
 import { nodeAffinity } from './node-affinity.ts'
@@ -27,6 +28,7 @@ export const defaultPlugins: readonly WeightedPlugin[] = [
   { factory: nodeAffinity, weight: 2 },
   { factory: nodePorts, weight: 0 },
   { factory: nodeResourcesFit, weight: 1 },
+  { factory: defaultPreemption, weight: 0 },
   { factory: podTopologySpread, weight: 2 },
   { factory: interPodAffinity, weight: 2 },
   { factory: nodeResourcesBalancedAllocation, weight: 1 },

@@ -185,9 +185,14 @@ export class SchedulingQueue {
   /** Tries a waiting pod now, back-off or not. */
   promote(uid: string): void {
     const entry = this.entries.get(uid)
-    if (entry === undefined || this.inFlight.has(entry) || this.active.has(entry) || this.gated.has(entry)) return
+    if (entry === undefined || this.inFlight.has(entry) || this.active.has(entry)) return
     this.leave(entry)
     this.activate(entry)
+  }
+  /** Asks again about a pod that PreEnqueue kept out. */
+  ungate(uid: string): void {
+    const entry = this.entries.get(uid)
+    if (entry !== undefined && this.gated.has(entry)) this.activate(entry)
   }
   stop(): void {
     this.backoffTimer?.timer.cancel()

@@ -42,6 +42,7 @@ export class ClusterState implements Surroundings<NodeInfo> {
   generation = 0
   /** Nodes by image name; for the share of nodes that have an image. */
   readonly imageNodes = new Map<string, number>()
+  private readonly priorities = new Map<number, number>()
   /** Nodes with a taint that only repels. */
   softTainted = 0
 
@@ -99,6 +100,11 @@ export class ClusterState implements Surroundings<NodeInfo> {
   }
   isAssumed(uid: string): boolean {
     return this.placed.get(uid)?.assumed ?? false
+  }
+  /** True where a pod on some node has a lower priority than this. */
+  hasBelow(priority: number): boolean {
+    for (const known of this.priorities.keys()) if (known < priority) return true
+    return false
   }
   parse(pod: Pod): PodInfo {
     return new PodInfo(pod, this.resources)
@@ -176,6 +182,7 @@ export class ClusterState implements Surroundings<NodeInfo> {
     if (namespace === undefined) this.byNamespace.set(pod.namespace, (namespace = new Set()))
     namespace.add(pod)
     info.add(pod)
+    this.priorities.set(pod.priority, (this.priorities.get(pod.priority) ?? 0) + 1)
     this.counts.pod(pod, info.slot, 1)
     this.terms.pod(pod, info.slot, 1)
     info.generation = ++this.generation
@@ -191,6 +198,9 @@ export class ClusterState implements Surroundings<NodeInfo> {
     namespace?.delete(pod)
     if (namespace?.size === 0) this.byNamespace.delete(pod.namespace)
     info.remove(pod)
+    const alike = (this.priorities.get(pod.priority) ?? 0) - 1
+    if (alike === 0) this.priorities.delete(pod.priority)
+    else this.priorities.set(pod.priority, alike)
     this.counts.pod(pod, info.slot, -1)
     this.terms.pod(pod, info.slot, -1)
     info.generation = ++this.generation
