@@ -2,6 +2,7 @@
 // containerd and its shims, mounts, control groups, devices, packet rules. The data itself stays.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Disk } from '../ports/disk.ts'
 import { silentLog } from '../ports/log.ts'
 import { createCgroups, leftoverCgroups } from './cgroups.ts'
 import { cniFolders } from './cni/cni-config.ts'
@@ -29,9 +30,9 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
   const disk = createDisk(shell)
   try {
     await removePods(options)
-    onProgress('stopping containerd')
+    if (runningContainerd(instance) !== undefined) onProgress('stopping containerd')
     await stopContainerd(instance)
-    for (const { target } of mountsBelow(instance.dataDir).toReversed()) await disk.unmount(target)
+    await unmountAll(disk, instance.dataDir)
     await createCgroups(instance.cgroupRoot).removeAll()
     const tables = [instance.serviceTable, instance.podTable].map((t) => `table inet ${t} {}\ndelete table inet ${t}\n`)
     await shell.run('nft', ['-f', '-'], tables.join(''))
@@ -45,6 +46,15 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
   releaseClaim(instance)
   const left = leftovers(instance)
   if (left.length > 0) throw new Error(`not everything could be taken away: ${left.join(', ')}`)
+}
+
+/** Mounts stand on each other, and taking one away may take others: look again until none is left. */
+async function unmountAll(disk: Disk, path: string): Promise<void> {
+  for (let round = 0; round < 10; round++) {
+    const targets = new Set(mountsBelow(path).map(({ target }) => target))
+    if (targets.size === 0) return
+    for (const target of [...targets].toReversed()) await disk.unmount(target)
+  }
 }
 
 /** Our device; where there was none, the loopback device carries our address. */

@@ -17,7 +17,7 @@ import { type HostIdentity, openIdentity } from './identity.ts'
 import type { Instance } from './instance.ts'
 import type { NetworkPlan } from './network-plan.ts'
 import { nftablesDataplane } from './nftables.ts'
-import { createNodeHost } from './node-host.ts'
+import { createNodeHost, defaultMtu } from './node-host.ts'
 import { hostProber } from './prober.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell, type Shell } from './shell.ts'
@@ -99,7 +99,8 @@ async function startRuntime(
     return { runtime }
   }
   // The configuration stands before containerd looks for it: its network is ready when it is.
-  writeCniConfig(instance, { podCidrs: [options.plan.nodeCidr] })
+  const mtu = defaultMtu()
+  writeCniConfig(instance, { podCidrs: [options.plan.nodeCidr], ...(mtu === undefined ? {} : { mtu }) })
   const containerd = await startContainerd({
     instance,
     log,

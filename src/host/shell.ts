@@ -23,6 +23,15 @@ interface Worker {
   output: string
 }
 
+/** A shell that works keeps our process alive, one that waits does not. */
+function keepAlive({ child }: Worker, alive: boolean): void {
+  const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as { ref(): void; unref(): void }[]
+  for (const handle of handles) {
+    if (alive) handle.ref()
+    else handle.unref()
+  }
+}
+
 const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`
 
 /** Up to `size` programs at a time; the others wait their turn. Shells are started when first needed. */
@@ -34,6 +43,7 @@ export function createShell(size = 3): Shell {
 
   const assign = (worker: Worker) => {
     const job = waiting.shift()
+    keepAlive(worker, job !== undefined)
     if (job === undefined) return
     worker.job = job
     worker.output = ''
@@ -75,8 +85,6 @@ export function createShell(size = 3): Shell {
       worker.job?.reject(new CommandError(`${worker.job.file}: its shell was ended`, undefined, ''))
       if (!closed && waiting.length > 0) add()
     })
-    child.unref()
-    for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as unknown as { unref(): void }).unref()
     workers.push(worker)
     assign(worker)
   }
