@@ -43,27 +43,31 @@ interface Manager {
 }
 
 /** Metadata that nobody owns, for it is the server's own. */
-const nobodys: FieldSet = {
-  'f:apiVersion': {},
-  'f:kind': {},
-  'f:metadata': {
-    '.': {},
-    'f:creationTimestamp': {},
-    'f:deletionTimestamp': {},
-    'f:deletionGracePeriodSeconds': {},
-    'f:generation': {},
-    'f:managedFields': {},
-    'f:name': {},
-    'f:namespace': {},
-    'f:resourceVersion': {},
-    'f:selfLink': {},
-    'f:uid': {},
-  },
+const nobodys = [
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'generation',
+  'managedFields',
+  'name',
+  'namespace',
+  'resourceVersion',
+  'selfLink',
+  'uid',
+]
+/** An object as far as its fields can be owned. */
+function ownable(object: JsonObject): JsonObject {
+  const { apiVersion: _, kind: __, metadata, ...rest } = object
+  const kept: Record<string, Json> = {}
+  const members = asObject(metadata)
+  for (const name in members) {
+    const value = members[name]
+    if (value !== undefined && !nobodys.includes(name)) kept[name] = value
+  }
+  return { metadata: kept, ...rest }
 }
-const owned = (set: FieldSet, writer: Writer): FieldSet => {
-  const own = subtract(set, nobodys)
-  return writer.ignored === undefined ? own : subtractAll(own, writer.ignored)
-}
+const allowed = (set: FieldSet, writer: Writer): FieldSet =>
+  writer.ignored === undefined ? set : subtractAll(set, writer.ignored)
 
 /** The object that applying `config` to `live` makes, managedFields included. `config` comes from decodeSparse.
  * Throws ApiError: Conflict where it would change others' fields without force, BadRequest on lists with double keys. */
@@ -86,13 +90,15 @@ function apply(schema: ObjectSchema, live: JsonObject | undefined, config: JsonO
   const managers = readManagers(metadataOf(live).managedFields)
   const mine = (entry: Manager) => sameIdentity(entry, identity(applier, 'Apply'))
   const last = managers.find(mine)
-  const claimed = owned(fieldsOf(place, config) ?? emptySet, applier)
+  const claims = fieldsOf(place, ownable(config)) ?? emptySet
+  // metadata is no claim of its own where nothing is said in it
+  const claimed = allowed(subtract(claims, { 'f:metadata': {} }), applier)
   const others = managers.filter((entry) => !mine(entry))
   const merged = mergeFields(place, before, config) as JsonObject
   const kept = others.reduce((set, entry) => unite(set, entry.set), claimed)
   const gone = last === undefined ? emptySet : abandoned(last.set, kept)
   const next = (isEmptySet(gone) ? merged : (withoutFields(place, merged, gone) ?? {})) as JsonObject
-  const changes = compareFields(place, before, next)
+  const changes = compareFields(place, ownable(before), ownable(next))
   const conflicts = findConflicts(others, changes)
   if (conflicts.length > 0 && !applier.force && !forgiven(schema, before, conflicts, applier)) {
     throw applyConflict(conflicts)
@@ -117,12 +123,11 @@ export function trackUpdate(
 ): readonly ManagedFieldsEntry[] {
   const given = metadataOf(next).managedFields
   const managers = isReset(given) ? [] : readManagers(given ?? metadataOf(live).managedFields)
-  const before = withoutManagedFields(live ?? emptyObject(schema))
-  const changes = compareFields({ schema }, before, withoutManagedFields(next))
+  const changes = compareFields({ schema }, ownable(live ?? emptyObject(schema)), ownable(next))
   const me = identity(writer, 'Update')
   const mine = managers.find((entry) => sameIdentity(entry, me))
   const left = managers.filter((entry) => entry !== mine).map((entry) => yieldFields(entry, changes))
-  const touched = owned(unite(changes.added, changes.modified), writer)
+  const touched = allowed(unite(changes.added, changes.modified), writer)
   const set = unite(mine === undefined ? emptySet : subtractAll(mine.set, changes.removed), touched)
   const changed = mine === undefined || !sameSet(mine.set, set)
   const entry: Manager = { ...me, set, time: changed ? formatTime(writer.nowMs) : mine.time }
@@ -210,9 +215,9 @@ function forgiven(schema: ObjectSchema, live: JsonObject, conflicts: readonly Co
     throw error
   }
   const place = { schema }
-  const claimed = fieldsOf(place, asObject(recorded)) ?? emptySet
+  const claimed = fieldsOf(place, ownable(asObject(recorded))) ?? emptySet
   // only what still is as it was applied
-  const differing = compareFields(place, asObject(recorded), live)
+  const differing = compareFields(place, ownable(asObject(recorded)), ownable(live))
   const allowed = subtractAll(subtractAll(claimed, differing.modified), differing.removed)
   return conflicts.every(({ set }) => isEmptySet(subtract(set, allowed)))
 }

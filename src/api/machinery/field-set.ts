@@ -7,10 +7,15 @@ import type { Json, JsonObject } from './schema.ts'
 export interface FieldSet {
   readonly [element: string]: FieldSet | undefined
 }
+/** A node under construction. Path elements have a prefix, so no key of it can be __proto__. */
+export type FieldSetDraft = Record<string, FieldSet>
 export const emptySet: FieldSet = Object.freeze({})
 /** "." in a node says that the node itself is a member too. */
 const SELF = '.'
-const self: FieldSet = Object.freeze({})
+/** A member without children. */
+export const leafNode: FieldSet = Object.freeze({})
+/** A member that has children added to it. */
+export const memberNode = (): FieldSetDraft => ({ [SELF]: leafNode })
 
 /** The empty set has no members; as a node below another one, `{}` is a member. */
 export const isEmptySet = (set: FieldSet): boolean => {
@@ -22,64 +27,61 @@ const childrenOf = (node: FieldSet): [string, FieldSet][] =>
   Object.entries(node).filter((entry): entry is [string, FieldSet] => entry[0] !== SELF && entry[1] !== undefined)
 const childOf = (node: FieldSet, element: string): FieldSet | undefined =>
   Object.hasOwn(node, element) ? node[element] : undefined
+/** The node as a member, whatever it was. */
+export const asMember = (node: FieldSet | undefined): FieldSet =>
+  node === undefined || isMember(node) ? (node ?? leafNode) : { [SELF]: leafNode, ...node }
 
-const order = (element: string): number => 'fkvi'.indexOf(element.charAt(0))
-const byElement = ([a]: readonly [string, FieldSet], [b]: readonly [string, FieldSet]): number =>
-  order(a) - order(b) || (a < b ? -1 : a > b ? 1 : 0)
-
-/** A node from its parts; undefined where nothing is in it. */
-export function makeNode(member: boolean, children: [string, FieldSet][]): FieldSet | undefined {
-  if (children.length === 0) return member ? self : undefined
-  const node: Record<string, FieldSet> = {}
-  if (member) node[SELF] = self
-  for (const [element, child] of children.sort(byElement)) setKey(node, element, child)
-  return node
-}
-
-type Combine = (a: FieldSet | undefined, b: FieldSet | undefined) => FieldSet | undefined
-/** Combines two nodes of which at least one is there. */
-function combine(keep: (a: boolean, b: boolean) => boolean, descend: Combine): Combine {
-  return (a, b) => {
-    const elements = new Set(
-      [...(a === undefined ? [] : childrenOf(a)), ...(b === undefined ? [] : childrenOf(b))].map(([e]) => e),
-    )
-    const children: [string, FieldSet][] = []
-    for (const element of elements) {
-      const child = descend(a && childOf(a, element), b && childOf(b, element))
-      if (child !== undefined) children.push([element, child])
-    }
-    return makeNode(keep(a !== undefined && isMember(a), b !== undefined && isMember(b)), children)
+/** Nodes that do not change are shared, so an operation costs what it changes. */
+function uniteNodes(a: FieldSet, b: FieldSet): FieldSet {
+  if (a === b) return a
+  if (isEmptySet(a)) return asMember(b)
+  if (isEmptySet(b)) return asMember(a)
+  let out: FieldSetDraft | undefined
+  for (const element in b) {
+    const theirs = b[element] as FieldSet
+    const ours = childOf(a, element)
+    const both = ours === undefined ? theirs : element === SELF ? ours : uniteNodes(ours, theirs)
+    if (both !== ours) (out ??= { ...a } as FieldSetDraft)[element] = both
   }
+  return out ?? a
 }
-
-const uniteNodes: Combine = combine(
-  (a, b) => a || b,
-  (a, b) => (a === undefined ? b : b === undefined || a === b ? a : uniteNodes(a, b)),
-)
-const intersectNodes: Combine = combine(
-  (a, b) => a && b,
-  (a, b) => (a === undefined || b === undefined ? undefined : a === b ? a : intersectNodes(a, b)),
-)
-const subtractNodes: Combine = combine(
-  (a, b) => a && !b,
-  (a, b) => (a === undefined || b === undefined ? a : subtractNodes(a, b)),
-)
-/** Takes away everything below a member of `b` as well. */
-const subtractTrees: Combine = combine(
-  (a, b) => a && !b,
-  (a, b) => (a === undefined || b === undefined ? a : isMember(b) ? undefined : subtractTrees(a, b)),
-)
-/** The root is no path, so it is never a member. */
-const atRoot =
-  (operation: Combine) =>
-  (a: FieldSet, b: FieldSet): FieldSet => {
-    const node = operation(isEmptySet(a) ? undefined : a, isEmptySet(b) ? undefined : b)
-    return node ?? emptySet
+function intersectNodes(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  if (a === b) return a
+  let out: FieldSetDraft | undefined
+  for (const [element, ours] of childrenOf(a)) {
+    const theirs = childOf(b, element)
+    const both = theirs === undefined ? undefined : intersectNodes(ours, theirs)
+    if (both !== undefined) (out ??= {})[element] = both
   }
-export const unite = atRoot((a, b) => (a === undefined || b === undefined ? (a ?? b) : uniteNodes(a, b)))
-export const intersect = atRoot((a, b) => (a === undefined || b === undefined ? undefined : intersectNodes(a, b)))
-export const subtract = atRoot((a, b) => (a === undefined || b === undefined ? a : subtractNodes(a, b)))
-export const subtractAll = atRoot((a, b) => (a === undefined || b === undefined ? a : subtractTrees(a, b)))
+  if (!isMember(a) || !isMember(b)) return out
+  return out === undefined ? leafNode : asMember(out)
+}
+/** `trees`: everything below a member of `b` goes as well. */
+function subtractNodes(a: FieldSet, b: FieldSet, trees: boolean): FieldSet | undefined {
+  if (trees && isMember(b)) return undefined
+  const children = childrenOf(a)
+  const stays = isMember(a) && !isMember(b)
+  if (children.length === 0) return stays ? a : undefined
+  let out: FieldSetDraft | undefined
+  let changed = isMember(a) !== stays
+  for (const [element, ours] of children) {
+    const theirs = childOf(b, element)
+    const left = theirs === undefined ? ours : subtractNodes(ours, theirs, trees)
+    if (left !== ours) changed = true
+    if (left !== undefined) (out ??= {})[element] = left
+  }
+  if (!changed) return a
+  if (out === undefined) return stays ? leafNode : undefined
+  return stays ? asMember(out) : out
+}
+// the root is no path, so it is never a member
+export const unite = (a: FieldSet, b: FieldSet): FieldSet => (isEmptySet(a) ? b : isEmptySet(b) ? a : uniteNodes(a, b))
+export const intersect = (a: FieldSet, b: FieldSet): FieldSet =>
+  isEmptySet(a) || isEmptySet(b) ? emptySet : (intersectNodes(a, b) ?? emptySet)
+export const subtract = (a: FieldSet, b: FieldSet): FieldSet =>
+  isEmptySet(a) || isEmptySet(b) ? a : (subtractNodes(a, b, false) ?? emptySet)
+export const subtractAll = (a: FieldSet, b: FieldSet): FieldSet =>
+  isEmptySet(a) || isEmptySet(b) ? a : (subtractNodes(a, b, true) ?? emptySet)
 
 export function sameSet(a: FieldSet, b: FieldSet): boolean {
   if (a === b) return true
@@ -97,12 +99,15 @@ export const below = (set: FieldSet | undefined, element: string): FieldSet | un
 /** Whether the node itself is in the set. */
 export const contains = (node: FieldSet | undefined): boolean => node !== undefined && isMember(node)
 
+const order = (element: string): number => 'fkvi'.indexOf(element.charAt(0))
+const byElement = ([a]: readonly [string, FieldSet], [b]: readonly [string, FieldSet]): number =>
+  order(a) - order(b) || (a < b ? -1 : a > b ? 1 : 0)
 /** Every member as upstream prints a path: .spec.containers[name="web"].image */
 export function printPaths(set: FieldSet): string[] {
   const paths: string[] = []
   const visit = (node: FieldSet, path: string) => {
     if (path !== '' && isMember(node)) paths.push(path)
-    for (const [element, child] of childrenOf(node)) visit(child, path + printElement(element))
+    for (const [element, child] of childrenOf(node).sort(byElement)) visit(child, path + printElement(element))
   }
   visit(set, '')
   return paths
@@ -125,9 +130,15 @@ function printElement(element: string): string {
 
 export const fieldElement = (name: string): string => `f:${name}`
 export const valueElement = (value: Json): string => `v:${JSON.stringify(value)}`
-/** The element of a list item with these keys; names are sorted. */
-export const keyElement = (keys: readonly (readonly [string, Json])[]): string =>
-  `k:${JSON.stringify(Object.fromEntries([...keys].sort(([a], [b]) => (a < b ? -1 : 1))))}`
+/** The element of a list item with these keys, which are sorted by name. */
+export function keyElement(keys: readonly (readonly [string, Json])[]): string {
+  let text = 'k:{'
+  for (const [name, value] of keys) {
+    text += `${text.length > 3 ? ',' : ''}${JSON.stringify(name)}:${JSON.stringify(value)}`
+  }
+  return `${text}}`
+}
+const byName = ([a]: readonly [string, Json], [b]: readonly [string, Json]): number => (a < b ? -1 : 1)
 
 /** Reads fieldsV1 as it came from a client; undefined where it is no field set. Keys are brought into our spelling; what
  * is spelled so already is answered as it is. */
@@ -172,5 +183,6 @@ function spell(element: string): string | undefined {
   }
   if (element.startsWith('v:')) return valueElement(value)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  return keyElement(Object.entries(value as JsonObject).map(([name, member]) => [name, member ?? null] as const))
+  const keys = Object.entries(value as JsonObject).map(([name, member]) => [name, member ?? null] as const)
+  return keyElement(keys.sort(byName))
 }

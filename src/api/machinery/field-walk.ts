@@ -3,17 +3,30 @@
 // differs between two, merging one into another, taking fields away.
 import { solid } from './compile.ts'
 import { equal } from './equal.ts'
-import { below, contains, type FieldSet, fieldElement, keyElement, makeNode, valueElement } from './field-set.ts'
+import {
+  asMember,
+  below,
+  contains,
+  emptySet,
+  type FieldSet,
+  type FieldSetDraft,
+  fieldElement,
+  keyElement,
+  leafNode,
+  memberNode,
+  valueElement,
+} from './field-set.ts'
 import { ownMember, setKey } from './freeze.ts'
 import type { Json, JsonObject, ObjectSchema, Schema } from './schema.ts'
 
 /** A list or map that cannot be merged by its keys: duplicate or missing keys; the message is upstream's. */
 export class FieldWalkError extends Error {}
 
-type Shape =
-  | { readonly type: 'leaf' }
-  | { readonly type: 'fields'; readonly of: (name: string) => Place; readonly declares: (name: string) => boolean }
-  | Items
+interface Fields {
+  readonly type: 'fields'
+  readonly of: (name: string) => Member
+  readonly declares: (name: string) => boolean
+}
 interface Items {
   readonly type: 'items'
   readonly item: Place
@@ -21,16 +34,24 @@ interface Items {
   readonly element: (item: Json) => string | FieldWalkError
   readonly keys: readonly string[]
 }
+type Shape = { readonly type: 'leaf' } | Fields | Items
 /** A schema at a place in an object; the place may overrule whether a map is atomic. */
 export interface Place {
   readonly schema: Schema
   readonly mapType?: 'atomic' | 'granular'
 }
+/** A member's place and its path element. */
+interface Member extends Place {
+  readonly path: string
+}
 
 const leaf: Shape = { type: 'leaf' }
-const anyPlace: Place = { schema: { type: 'any' } }
 /** Any JSON: objects by field, lists as a whole. */
-const untyped: Shape = { type: 'fields', of: () => anyPlace, declares: () => false }
+const untyped: Fields = {
+  type: 'fields',
+  of: (name) => ({ schema: { type: 'any' }, path: fieldElement(name) }),
+  declares: () => false,
+}
 const shapes = new WeakMap<Schema, Shape>()
 
 function shapeOf(place: Place, value: Json | undefined): Shape {
@@ -45,39 +66,36 @@ function shapeOf(place: Place, value: Json | undefined): Shape {
     schema.type === 'array'
       ? listShape({ schema: schema.items }, schema.list?.listType, schema.list?.listMapKeys ?? [])
       : schema.type === 'map'
-        ? { type: 'fields', of: () => ({ schema: schema.values }), declares: () => false }
+        ? { type: 'fields', of: (name) => ({ schema: schema.values, path: fieldElement(name) }), declares: () => false }
         : structShape(schema)
   shapes.set(schema, shape)
   return shape
 }
-function structShape(schema: ObjectSchema): Shape {
-  const places = new Map(
-    Object.entries(schema.fields).map(
-      ([name, field]) =>
-        [name, { schema: field.schema, ...(field.mapType === undefined ? {} : { mapType: field.mapType }) }] as const,
-    ),
-  )
-  return { type: 'fields', of: (name) => places.get(name) ?? anyPlace, declares: (name) => places.has(name) }
+function structShape(schema: ObjectSchema): Fields {
+  const members = new Map<string, Member>()
+  for (const [name, { schema: inner, mapType }] of Object.entries(schema.fields)) {
+    members.set(name, { schema: inner, path: fieldElement(name), ...(mapType === undefined ? {} : { mapType }) })
+  }
+  return { type: 'fields', of: (name) => members.get(name) ?? untyped.of(name), declares: (name) => members.has(name) }
 }
-function listShape(item: Place, listType: string | undefined, keys: readonly string[]): Shape {
+function listShape(item: Place, listType: string | undefined, listKeys: readonly string[]): Shape {
   if (listType === 'set') return { type: 'items', item, element: valueElement, keys: [] }
   if (listType !== 'map') return leaf
+  const keys = [...listKeys].sort()
   const fields = solid(item.schema)
-  const fallback = (key: string): Json | undefined =>
-    fields.type === 'object' ? fields.fields[key]?.default : undefined
+  const fallback = keys.map((key) => (fields.type === 'object' ? fields.fields[key]?.default : undefined))
   const element = (value: Json): string | FieldWalkError => {
     if (!isObject(value)) return new FieldWalkError('associative list with keys may not have non-map elements')
-    const known = keys.flatMap((key) => {
-      const member = ownMember(value, key) ?? fallback(key)
-      return member === undefined ? [] : [[key, member] as const]
+    const known: [string, Json][] = []
+    keys.forEach((key, i) => {
+      const member = ownMember(value, key) ?? fallback[i]
+      if (member !== undefined) known.push([key, member])
     })
-    if (known.length === 0) {
-      const names = keys.map((key) => JSON.stringify(key)).join(' ')
-      return new FieldWalkError(
-        `associative list with keys has an element that omits all key fields [${names}] (and doesn't have default values for any key fields)`,
-      )
-    }
-    return keyElement(known)
+    if (known.length > 0) return keyElement(known)
+    const names = listKeys.map((key) => JSON.stringify(key)).join(' ')
+    return new FieldWalkError(
+      `associative list with keys has an element that omits all key fields [${names}] (and doesn't have default values for any key fields)`,
+    )
   }
   return { type: 'items', item, element, keys }
 }
@@ -91,10 +109,11 @@ const isEmpty = (value: Json | undefined): boolean =>
 
 /** Items with their path elements, in order. An item that no key can name goes by its position. */
 function pairsOf(shape: Items, value: Json | undefined): [string, Json][] {
-  return asList(value).map((item, i) => {
-    const element = shape.element(item)
-    return [typeof element === 'string' ? element : `i:${i}`, item]
-  })
+  return asList(value).map((item, i) => [elementOf(shape, item, i), item])
+}
+function elementOf(shape: Items, item: Json, position: number): string {
+  const element = shape.element(item)
+  return typeof element === 'string' ? element : `i:${position}`
 }
 /** Stored lists may hold an item twice where validation lets them: the first one stands for both. */
 function storedItems(shape: Items, value: Json | undefined): Map<string, Json> {
@@ -123,26 +142,25 @@ function printKey(element: string): string {
 /** The fields that a configuration claims: its leaves, its list items, its map entries. */
 export function fieldsOf(place: Place, value: Json | undefined): FieldSet | undefined {
   const shape = shapeOf(place, value)
-  if (shape.type === 'leaf' || value === null || value === undefined) return makeNode(true, [])
-  const children: [string, FieldSet][] = []
+  if (shape.type === 'leaf' || value === null || value === undefined) return leafNode
+  let node: FieldSetDraft | undefined
   if (shape.type === 'fields') {
     for (const [name, member] of Object.entries(asObject(value))) {
       if (member === undefined) continue
-      const node = fieldsOf(shape.of(name), member)
+      const inner = shape.of(name)
+      const claimed = fieldsOf(inner, member)
       // an empty struct and every entry of a map are claimed themselves
       const itself = isEmpty(member) ? !Array.isArray(member) : !shape.declares(name)
-      const whole = itself ? makeNode(true, entries(node)) : node
-      if (whole !== undefined) children.push([fieldElement(name), whole])
+      if (itself) (node ??= {})[inner.path] = asMember(claimed)
+      else if (claimed !== undefined) (node ??= {})[inner.path] = claimed
     }
-    return makeNode(false, children)
+    return node
   }
   for (const [element, item] of claimedItems(shape, value)) {
-    children.push([element, makeNode(true, entries(fieldsOf(shape.item, item))) ?? {}])
+    ;(node ??= {})[element] = asMember(fieldsOf(shape.item, item))
   }
-  return makeNode(false, children)
+  return node
 }
-const entries = (node: FieldSet | undefined): [string, FieldSet][] =>
-  Object.entries(node ?? {}).filter((entry): entry is [string, FieldSet] => entry[0] !== '.' && entry[1] !== undefined)
 
 export interface Changes {
   readonly added: FieldSet
@@ -150,49 +168,99 @@ export interface Changes {
   readonly removed: FieldSet
 }
 interface Change {
-  readonly added?: FieldSet | undefined
-  readonly modified?: FieldSet | undefined
-  readonly removed?: FieldSet | undefined
+  added?: FieldSetDraft
+  modified?: FieldSetDraft
+  removed?: FieldSetDraft
 }
 /** What is new, different and gone in `after`. */
 export function compareFields(place: Place, before: Json | undefined, after: Json | undefined): Changes {
-  const change = compare(place, before, after) ?? {}
-  return { added: change.added ?? {}, modified: change.modified ?? {}, removed: change.removed ?? {} }
+  const change: Change = {}
+  const root: Change = {}
+  compareMember(place, 'root', before, after, root)
+  for (const kind of ['added', 'modified', 'removed'] as const) {
+    const node = root[kind]?.root
+    if (node !== undefined) change[kind] = node as FieldSetDraft
+  }
+  return { added: change.added ?? emptySet, modified: change.modified ?? emptySet, removed: change.removed ?? emptySet }
 }
-function compare(place: Place, before: Json | undefined, after: Json | undefined): Change | undefined {
-  if (before === after) return undefined
-  const shape = shapeOf(place, after ?? before)
-  if (shape.type === 'leaf' || (isEmpty(before) && isEmpty(after)) || differInKind(before, after)) {
-    const whole = makeNode(true, [])
-    if (before === undefined) return { added: whole }
-    if (after === undefined) return { removed: whole }
-    return equal(before, after) ? undefined : { modified: whole }
+/** Puts the differences of one member under its path element into the change of what holds it. */
+function compareMember(
+  place: Place,
+  path: string,
+  before: Json | undefined,
+  after: Json | undefined,
+  into: Change,
+): void {
+  if (before === after) return
+  if (before === undefined) (into.added ??= {})[path] = everything(place, after as Json)
+  else if (after === undefined) (into.removed ??= {})[path] = everything(place, before)
+  else {
+    const shape = shapeOf(place, after)
+    if (shape.type === 'leaf' || (isEmpty(before) && isEmpty(after)) || differInKind(before, after)) {
+      if (!equal(before, after)) (into.modified ??= {})[path] = leafNode
+      return
+    }
+    const change: Change = {}
+    if (shape.type === 'fields') compareStructs(shape, asObject(before), asObject(after), change)
+    else compareLists(shape, before, after, change)
+    if (change.added !== undefined) (into.added ??= {})[path] = change.added
+    if (change.modified !== undefined) (into.modified ??= {})[path] = change.modified
+    if (change.removed !== undefined) (into.removed ??= {})[path] = change.removed
   }
-  const added: [string, FieldSet][] = []
-  const modified: [string, FieldSet][] = []
-  const removed: [string, FieldSet][] = []
-  const visit = (element: string, inner: Place, old: Json | undefined, next: Json | undefined) => {
-    const change = compare(inner, old, next)
-    if (change?.added !== undefined) added.push([element, change.added])
-    if (change?.modified !== undefined) modified.push([element, change.modified])
-    if (change?.removed !== undefined) removed.push([element, change.removed])
+}
+function compareStructs(shape: Fields, before: JsonObject, after: JsonObject, change: Change): void {
+  for (const name in after) {
+    const old = ownMember(before, name)
+    const next = after[name]
+    if (old === next) continue
+    const inner = shape.of(name)
+    compareMember(inner, inner.path, old, next, change)
   }
+  for (const name in before) {
+    if (Object.hasOwn(after, name)) continue
+    const inner = shape.of(name)
+    compareMember(inner, inner.path, before[name], undefined, change)
+  }
+}
+function compareLists(shape: Items, before: Json, after: Json, change: Change): void {
+  const [left, right] = [asList(before), asList(after)]
+  if (left.length === right.length && left.every((item, i) => sameItem(shape, item, right[i] as Json))) {
+    left.forEach((item, i) => {
+      const next = right[i] as Json
+      if (item !== next && isObject(item)) compareMember(shape.item, elementOf(shape, item, i), item, next, change)
+    })
+    return
+  }
+  const [old, next] = [storedItems(shape, before), storedItems(shape, after)]
+  for (const [element, item] of next) compareMember(shape.item, element, old.get(element), item, change)
+  for (const [element, item] of old) if (!next.has(element)) compareMember(shape.item, element, item, undefined, change)
+}
+/** Whether two items at the same position are one and the same, told without spelling their path elements. */
+function sameItem(shape: Items, a: Json, b: Json): boolean {
+  if (a === b) return true
+  if (shape.keys.length === 0 || !isObject(a) || !isObject(b)) return equal(a, b)
+  return shape.keys.every((key) => equal(ownMember(a, key), ownMember(b, key)))
+}
+/** A value that is wholly new or wholly gone: its leaves and every container around them. */
+function everything(place: Place, value: Json): FieldSet {
+  const shape = shapeOf(place, value)
+  if (shape.type === 'leaf' || isEmpty(value)) return leafNode
+  const node = memberNode()
   if (shape.type === 'fields') {
-    const [old, next] = [asObject(before), asObject(after)]
-    for (const name in next) visit(fieldElement(name), shape.of(name), ownMember(old, name), next[name])
-    for (const name in old)
-      if (!Object.hasOwn(next, name)) visit(fieldElement(name), shape.of(name), old[name], undefined)
+    const members = asObject(value)
+    for (const name in members) {
+      const member = members[name]
+      if (member === undefined) continue
+      const inner = shape.of(name)
+      node[inner.path] = everything(inner, member)
+    }
   } else {
-    const [old, next] = [storedItems(shape, before), storedItems(shape, after)]
-    for (const [element, item] of next) visit(element, shape.item, old.get(element), item)
-    for (const [element, item] of old) if (!next.has(element)) visit(element, shape.item, item, undefined)
+    asList(value).forEach((item, i) => {
+      const element = elementOf(shape, item, i)
+      node[element] ??= everything(shape.item, item)
+    })
   }
-  const change = {
-    added: makeNode(before === undefined, added),
-    modified: makeNode(false, modified),
-    removed: makeNode(after === undefined, removed),
-  }
-  return (change.added ?? change.modified ?? change.removed) ? change : undefined
+  return node
 }
 /** Values of different kinds of JSON replace each other as a whole. */
 const differInKind = (before: Json | undefined, after: Json | undefined): boolean =>

@@ -39,7 +39,7 @@ function parseJsonText(text: string): Json {
     if (error instanceof SyntaxError) throw new ParseError(jsonError(text) ?? error.message)
     throw error
   }
-  return /\\u[dD][89a-fA-F]/.test(text) ? wellFormed(value) : value
+  return text.includes('\\ud') || text.includes('\\uD') ? wellFormed(value) : value
 }
 /** Halves of surrogate pairs become U+FFFD, as they would in UTF-8. */
 function wellFormed(value: Json): Json {

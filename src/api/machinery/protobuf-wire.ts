@@ -37,16 +37,18 @@ export class Writer {
 
   /** A whole number up to 2^53, negative ones as 64-bit two's complement. */
   varint(value: number): void {
-    if (value < 0 || value > 0xffffffff) return this.bigVarint(BigInt.asUintN(64, BigInt(value)))
-    let size = 1
-    for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 128)) size++
+    if (value >= 0 && value < 0x80) {
+      this.room(1)
+      this.buffer[--this.start] = value
+      return
+    }
+    if (value < 0 || value > 0x7fffffff) return this.bigVarint(BigInt.asUintN(64, BigInt(value)))
+    const size = value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5
     this.room(size)
     this.start -= size
     let rest = value
-    for (let i = 0; i < size; i++) {
-      this.buffer[this.start + i] = i === size - 1 ? rest & 0x7f : (rest & 0x7f) | 0x80
-      rest = Math.floor(rest / 128)
-    }
+    for (let i = 0; i < size - 1; i++, rest >>>= 7) this.buffer[this.start + i] = (rest & 0x7f) | 0x80
+    this.buffer[this.start + size - 1] = rest
   }
   private bigVarint(value: bigint): void {
     const out: number[] = []

@@ -66,17 +66,17 @@ const schema = kindSchema('x.v1.Thing', {
 describe('protobuf', () => {
   it('writes known bytes', () => {
     const spec = { text: 'hi', small: -1, yes: true, port: 80, exec: { name: 'x' }, deep: 'd' }
-    // spec(2) { 1:"hi" 3:-1 6:1 9:{1:0 2:80 3:""} 20:{1:{1:"x"} 3:{2:"d"}} }
+    // spec(2) { 20:{3:{2:"d"} 1:{1:"x"}} 9:{1:0 2:80 3:""} 6:1 3:-1 1:"hi" }, metadata(1) { 1:"n" }: written backwards
     expect(hexOf(encodeMessage(schema, { metadata: { name: 'n' }, spec }))).toBe(
-      '0a030a016e' +
-        '1226' +
-        '0a026869' +
-        '18ffffffffffffffffff01' +
-        '3001' +
-        '4a06080010501a00' +
+      '1226' +
         'a2010a' +
+        '1a03120164' +
         '0a030a0178' +
-        '1a03120164',
+        '4a06080010501a00' +
+        '3001' +
+        '18ffffffffffffffffff01' +
+        '0a026869' +
+        '0a030a016e',
     )
     expect(hexOf(envelope('v1', 'Pod', Uint8Array.of(1, 2)))).toBe(
       '6b387300' + '0a09' + '0a027631' + '1203506f64' + '12020102' + '1a00' + '2200',

@@ -134,7 +134,7 @@ function guarded<T>(read: () => T): T {
 }
 
 interface Message {
-  /** Writes the members backwards, last field first. */
+  /** Writes the members backwards, first member last. */
   readonly write: (writer: Writer, value: JsonObject) => void
   readonly read: (reader: Reader, out: Record<string, Json>, depth: number) => void
 }
@@ -168,33 +168,33 @@ const compiled = perSchema<Message>((schema): Message => {
   return compilePlan(plan, object)
 })
 
+type Write = (writer: Writer, value: JsonObject) => void
 function compilePlan(plan: Plan, owner: ObjectSchema): Message {
-  const writers: { tag: number; write: (writer: Writer, value: JsonObject) => void }[] = []
+  const named = new Map<string, Write>()
+  const embedded: Write[] = []
   const readers = new Map<number, (reader: Reader, wire: number, out: Record<string, Json>, depth: number) => void>()
   for (const [name, field] of plan.fields) {
     const member = memberCodec(name, field, owner)
-    writers.push({ tag: field.tag, write: member.write })
+    named.set(name, member.write)
     readers.set(field.tag, member.read)
   }
   for (const [tag, inner] of plan.embedded) {
     const message = compilePlan(inner, owner)
-    writers.push({
-      tag,
-      write: (writer, value) => {
-        const mark = writer.mark()
-        message.write(writer, value)
-        if (writer.mark() > mark) writer.header(tag, mark)
-      },
+    embedded.push((writer, value) => {
+      const mark = writer.mark()
+      message.write(writer, value)
+      if (writer.mark() > mark) writer.header(tag, mark)
     })
     readers.set(tag, (reader, wire, out, depth) => {
       expectWire(wire, LENGTH)
       message.read(reader.nested(), out, depth + 1)
     })
   }
-  writers.sort((a, b) => b.tag - a.tag)
   return {
+    // what is there is written, in the object's order: readers take fields in any order
     write: (writer, value) => {
-      for (const { write } of writers) write(writer, value)
+      for (const name in value) named.get(name)?.(writer, value)
+      for (const write of embedded) write(writer, value)
     },
     read: (reader, out, depth) => {
       if (depth > maxDepth) throw new WireError('exceeded max depth')
