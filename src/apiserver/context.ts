@@ -14,6 +14,7 @@ import type { RbacAuthorizer } from './authorization/rbac.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
 import type { ResourceRegistry, ServedResource } from './resources.ts'
+import type { HotLists } from './responders/hot-lists.ts'
 import type { Feed } from './storage/feed.ts'
 
 export interface ServerContext {
@@ -31,6 +32,7 @@ export interface ServerContext {
   readonly rbac: RbacAuthorizer | undefined
   /** Checks a bearer token for some audience, for TokenReview. */
   readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<CheckedToken | undefined>
+  readonly hotLists: HotLists
   readonly options: ServerSettings
   readonly readiness: Readiness
 }

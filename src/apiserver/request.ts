@@ -73,7 +73,14 @@ export type UpgradedStream =
   | { readonly type: 'raw'; readonly headers: Headers; readonly stream: ByteStream }
 
 export type ApiResponse =
-  | { readonly kind: 'bytes'; readonly status: number; readonly headers: Headers; readonly body: Uint8Array }
+  | {
+      readonly kind: 'bytes'
+      readonly status: number
+      readonly headers: Headers
+      readonly body: Uint8Array
+      /** What follows `body`, where the two are kept apart (long lists that many ask for). */
+      readonly rest?: Uint8Array
+    }
   /** Only where the request wantsObjects. Frozen. */
   | { readonly kind: 'object'; readonly status: number; readonly headers: Headers; readonly object: unknown }
   | {

@@ -21,6 +21,7 @@ import { handle } from './pipeline.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
 import { bootstrap } from './bootstrap.ts'
+import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
 import { directTransport } from './transport.ts'
 import type { Defer } from './watch/hub.ts'
@@ -85,6 +86,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     reviewToken: (token, audiences) => tokens.check(token, audiences),
     options: { ...defaults, ...options.settings },
     readiness,
+    hotLists: new HotLists(),
   }
   const pipeline: Pipeline = {
     server,

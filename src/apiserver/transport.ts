@@ -4,6 +4,7 @@ import { ApiError } from '../api/machinery/errors.ts'
 import type { ByteStream, Transport, TransportRequest, TransportResponse, UpgradeResult } from '../ports/transport.ts'
 import { TransportError } from '../ports/transport.ts'
 import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle, UserInfo } from './request.ts'
+import { concat } from './responders/view.ts'
 import { known } from './authentication/authenticator.ts'
 
 /** Items that wait for a reader in this process; beyond it the producer is told to wait. */
@@ -63,7 +64,11 @@ export const tooLarge = (limitBytes: number): ApiError =>
 async function asTransportResponse(response: ApiResponse, signal: AbortSignal | undefined): Promise<TransportResponse> {
   switch (response.kind) {
     case 'bytes':
-      return { status: response.status, headers: response.headers, body: response.body }
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: response.rest === undefined ? response.body : concat([response.body, response.rest]),
+      }
     case 'object':
       return { status: response.status, headers: response.headers, object: response.object }
     case 'stream': {

@@ -170,18 +170,15 @@ async function answerHttp2(
   }
   switch (response.kind) {
     case 'bytes': {
-      const { body, encoding } = await compressed(response.body, headers['accept-encoding'])
+      const compressible = sizeOf(response) >= gzipFrom && acceptsGzip(headers['accept-encoding'])
+      const body = compressible ? await compressed(response) : response
       if (stream.destroyed || stream.closed) return
+      const size = sizeOf(body)
       stream.respond(
-        {
-          ...response.headers,
-          ':status': response.status,
-          'content-length': body.length,
-          ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
-        },
-        { endStream: body.length === 0 || method === 'HEAD' },
+        { ...body.headers, ':status': body.status, 'content-length': size },
+        { endStream: size === 0 || method === 'HEAD' },
       )
-      if (body.length > 0 && method !== 'HEAD') stream.end(body)
+      if (size > 0 && method !== 'HEAD') sendBody(stream, body)
       break
     }
     case 'stream':
@@ -232,15 +229,16 @@ async function answerHttp1(
   if (response.destroyed) return abandon(answer)
   switch (answer.kind) {
     case 'bytes': {
-      const { body, encoding } = await compressed(answer.body, request.headers['accept-encoding'])
-      response.writeHead(answer.status, {
-        ...answer.headers,
-        'content-length': body.length,
-        ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+      const compressible = sizeOf(answer) >= gzipFrom && acceptsGzip(request.headers['accept-encoding'])
+      const body = compressible ? await compressed(answer) : answer
+      response.writeHead(body.status, {
+        ...body.headers,
+        'content-length': sizeOf(body),
         // A body that nobody has read is still in the way of the next request.
         ...(request.complete || request.readableEnded ? {} : { connection: 'close' }),
       })
-      response.end(request.method === 'HEAD' ? undefined : body)
+      if (request.method === 'HEAD') response.end()
+      else sendBody(response, body)
       break
     }
     case 'stream':
@@ -295,11 +293,11 @@ async function answerUpgrade(
     case 'bytes': {
       const lines = Object.entries({
         ...answer.headers,
-        'content-length': String(answer.body.length),
+        'content-length': String(sizeOf(answer)),
         connection: 'close',
       }).map(([name, value]) => `${name}: ${value}\r\n`)
       socket.write(`HTTP/1.1 ${answer.status} ${reasonPhrase(answer.status)}\r\n${lines.join('')}\r\n`)
-      socket.end(answer.body)
+      sendBody(socket, answer)
       return
     }
     case 'object':
@@ -373,18 +371,27 @@ function bodyOf(source: Readable, headers: IncomingHttpHeaders): RequestBody {
       return new Promise((done, fail) => {
         const chunks: Buffer[] = []
         let size = 0
+        let settled = false
+        const cut = () => {
+          if (!settled) fail(new ApiError('BadRequest', 'the request was cut off before its end'))
+          settled = true
+        }
         source.on('data', (chunk: Buffer) => {
           size += chunk.length
-          if (size > limitBytes) {
-            chunks.length = 0
+          if (settled) return
+          if (size <= limitBytes) chunks.push(chunk)
+          else {
+            settled = true
             fail(tooLarge(limitBytes))
-            return
           }
-          chunks.push(chunk)
         })
-        source.on('end', () => done(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)))
-        source.on('close', () => fail(new ApiError('BadRequest', 'the request was cut off before its end')))
-        source.on('error', () => fail(new ApiError('BadRequest', 'the request was cut off before its end')))
+        source.on('end', () => {
+          if (settled) return
+          settled = true
+          done(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
+        })
+        source.on('close', cut)
+        source.on('error', cut)
       })
     },
     stream: () => source as AsyncIterable<Uint8Array>,
@@ -393,17 +400,26 @@ function bodyOf(source: Readable, headers: IncomingHttpHeaders): RequestBody {
 const tooLarge = (limitBytes: number) =>
   new ApiError('RequestEntityTooLarge', `Request entity too large: limit is ${limitBytes}`)
 
-function compressed(
-  body: Uint8Array,
-  accept: string | string[] | undefined,
-): Promise<{ body: Uint8Array; encoding: string | undefined }> | { body: Uint8Array; encoding: undefined } {
-  if (body.length < gzipFrom || accept === undefined || !/\bgzip\b/.test(String(accept))) {
-    return { body, encoding: undefined }
-  }
+type Bytes = Extract<ApiResponse, { kind: 'bytes' }>
+function sizeOf({ body, rest }: Bytes): number {
+  return body.length + (rest === undefined ? 0 : rest.length)
+}
+/** The body in one or two writes: long lists are kept in memory apart from their heads. */
+function sendBody(out: Writable, { body, rest }: Bytes): void {
+  if (rest !== undefined) {
+    out.write(body)
+    out.end(rest)
+  } else out.end(body)
+}
+const acceptsGzip = (accept: string | string[] | undefined): boolean =>
+  accept !== undefined && /\bgzip\b/.test(String(accept))
+
+function compressed({ body, rest, ...response }: Bytes): Promise<Bytes> {
   return new Promise((done, fail) => {
-    gzip(body, { level: zlib.Z_BEST_SPEED }, (error, packed) => {
+    const whole = rest === undefined ? body : Buffer.concat([body, rest])
+    gzip(whole, { level: zlib.Z_BEST_SPEED }, (error, packed) => {
       if (error !== null) fail(error)
-      else done({ body: packed, encoding: 'gzip' })
+      else done({ ...response, headers: { ...response.headers, 'content-encoding': 'gzip' }, body: packed })
     })
   })
 }

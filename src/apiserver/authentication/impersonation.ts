@@ -6,12 +6,23 @@ import type { AuthorizationAttributes, Authorizer } from '../authorization/autho
 import type { ApiRequest, UserInfo } from '../request.ts'
 import { known } from './authenticator.ts'
 
+const headerPrefix = 'impersonate-'
 const extraPrefix = 'impersonate-extra-'
 const accountPrefix = 'system:serviceaccount:'
 
 /** The user that the request acts as; the caller where it asks for nobody else. Throws Forbidden, BadRequest. */
-export async function impersonate(request: ApiRequest, caller: UserInfo, authorizer: Authorizer): Promise<UserInfo> {
-  const { headers } = request
+export function impersonate(
+  request: ApiRequest,
+  caller: UserInfo,
+  authorizer: Authorizer,
+): UserInfo | Promise<UserInfo> {
+  for (const header in request.headers) {
+    if (header.startsWith(headerPrefix)) return actAs(request, caller, authorizer)
+  }
+  return caller
+}
+
+async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Authorizer): Promise<UserInfo> {
   const name = headers['impersonate-user']
   const groups = listOf(headers['impersonate-group'])
   const uid = headers['impersonate-uid']

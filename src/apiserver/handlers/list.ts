@@ -30,7 +30,7 @@ interface Page {
   readonly revision: number
   readonly next: string | undefined
   readonly remaining: number | undefined
-  readonly cacheKey?: string
+  readonly state?: { readonly key: string; readonly changedAt: number }
 }
 
 export async function list(call: ResourceRequest): Promise<Outcome> {
@@ -54,7 +54,7 @@ export async function list(call: ResourceRequest): Promise<Outcome> {
     revision: page.revision,
     continue: page.next === undefined ? undefined : encodeContinue(collection, page.next, page.revision),
     remaining: filter.plain ? page.remaining : undefined,
-    ...(page.cacheKey === undefined ? {} : { cacheKey: page.cacheKey }),
+    ...(page.state === undefined ? {} : { state: page.state }),
   }
 }
 
@@ -99,7 +99,13 @@ async function firstPage(
   const entries = filter.select()
   const now = collection.revision
   if (limit === 0 || entries.length <= limit) {
-    return { entries, revision: now, next: undefined, remaining: undefined, cacheKey: filter.id }
+    return {
+      entries,
+      revision: now,
+      next: undefined,
+      remaining: undefined,
+      state: { key: filter.id, changedAt: collection.changedAt },
+    }
   }
   const page = entries.slice(0, limit)
   return { entries: page, revision: now, next: page[page.length - 1]?.key, remaining: entries.length - limit }

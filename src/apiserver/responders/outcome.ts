@@ -15,8 +15,8 @@ export type Outcome =
       readonly revision: number
       readonly continue: string | undefined
       readonly remaining: number | undefined
-      /** Names the entries when the same ones may be asked for again at this revision. */
-      readonly cacheKey?: string
+      /** Names the entries where others may ask for the same ones: the question, and when they were read. */
+      readonly state?: { readonly key: string; readonly changedAt: number }
     }
   /** Already in its final form. */
   | { readonly kind: 'response'; readonly response: ApiResponse }

@@ -62,6 +62,12 @@ export function respond(call: ResourceRequest, negotiated: Negotiated, outcome: 
       continue: outcome.continue,
       remainingItemCount: outcome.remaining,
     }
+    const { collection } = call.resource.storage
+    const parts =
+      outcome.state === undefined || isPretty(call)
+        ? undefined
+        : call.server.hotLists.body(collection, outcome.state, view, outcome.entries, head)
+    if (parts !== undefined) return { kind: 'bytes', status: 200, headers, ...parts }
     body = view.list(outcome.entries, head)
   }
   if (isPretty(call) && negotiated.encoding === 'json') body = prettyJson(JSON.parse(new TextDecoder().decode(body)))

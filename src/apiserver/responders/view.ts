@@ -40,6 +40,8 @@ export interface View {
   /** An object that is not stored, in the stored version. */
   loose(object: object): Uint8Array
   list(entries: readonly Entry[], head: ListHead): Uint8Array
+  /** The body of a list in two parts: one for its head, one for its items that is the same until an item changes. */
+  readonly split?: { head(head: ListHead): Uint8Array; items(entries: readonly Entry[]): Uint8Array }
   readonly events: EventFormat<Uint8Array>
 }
 
@@ -107,12 +109,14 @@ function jsonView(resource: ServedResource): View {
   const { layout } = resource.storage.collection
   const listStart = `{"kind":${JSON.stringify(listKindOf(resource))},"apiVersion":${JSON.stringify(resource.apiVersion)},"metadata":`
   const tail = utf8(']}\n')
+  const nothing = new Uint8Array()
+  const listHead = (head: ListHead) => utf8(`${listStart}${JSON.stringify(headOf(head))},"items":[`)
   return {
     contentType: 'application/json',
     single: (entry) => servedBytes(layout, entry.value, entry.modRevision),
     loose: (object) => utf8(JSON.stringify(object)),
-    list: (entries, head) =>
-      joinServed(layout, entries, utf8(`${listStart}${JSON.stringify(headOf(head))},"items":[`), tail),
+    list: (entries, head) => joinServed(layout, entries, listHead(head), tail),
+    split: { head: listHead, items: (entries) => joinServed(layout, entries, nothing, tail) },
     events: {
       id: `json ${resource.apiVersion}`,
       event: (type, entry, revision) => servedBytes(layout, entry.value, revision, words[type], eventEnd),

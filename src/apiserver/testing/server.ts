@@ -10,6 +10,7 @@ import type { Transport, TransportRequest } from '../../ports/transport.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import type { Store } from '../../store/store.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from '../request.ts'
+import { textOf } from '../storage/layout.ts'
 import { type ApiServer, type ApiServerOptions, createApiServer } from '../server.ts'
 import { wholeBody } from '../transport.ts'
 
@@ -158,7 +159,7 @@ export async function testServer(
         ...(more.user === null ? {} : { user: more.user ?? admin }),
         ...(body === undefined ? {} : { body: wholeBody(bytes) }),
       })
-      const text = response.kind === 'bytes' ? new TextDecoder().decode(response.body) : ''
+      const text = response.kind === 'bytes' ? textOf(response.body) + textOf(response.rest ?? new Uint8Array()) : ''
       const isJson = text.startsWith('{')
       return {
         status: response.kind === 'upgrade' ? 101 : response.status,

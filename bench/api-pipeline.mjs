@@ -1,0 +1,25 @@
+// Bundles and runs api-pipeline.ts: Node 20 cannot run TypeScript.
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { build } from 'esbuild'
+
+const here = import.meta.dirname
+const work = mkdtempSync(join(tmpdir(), 'cox-bench-'))
+symlinkSync(join(here, '..', 'node_modules'), join(work, 'node_modules'))
+const outfile = join(work, 'bench.mjs')
+await build({
+  entryPoints: [join(here, 'api-pipeline.ts')],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  packages: 'external',
+  sourcemap: 'inline',
+})
+const { status } = spawnSync(process.execPath, [...process.execArgv, outfile, ...process.argv.slice(2)], {
+  stdio: 'inherit',
+})
+rmSync(work, { recursive: true })
+process.exit(status ?? 1)
