@@ -152,7 +152,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     pressure: () => noPressure,
     runtimeTrouble: () => (view.listedAtMs === 0 ? 'PLEG is not healthy: pleg has yet to be successful' : undefined),
   })
-  const set = new PodSet(context, () => agent.allocatable())
+  const set = new PodSet(
+    context,
+    () => agent.node,
+    () => agent.allocatable(),
+  )
   podSet = set
   await prepareNode(context)
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })

@@ -1,10 +1,13 @@
 // The pods of this node by UID, each with its worker. A pod of the same name waits for its predecessor's end.
+import type { Node } from '../api/core/node.ts'
+import { refusePod } from './admission.ts'
 import type { KubeletContext } from './context.ts'
 import { ghostPod } from './ghost-pod.ts'
 import { podPaths, podsRoot } from './paths.ts'
 import { removePodFiles } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
 import { cpuShares, podAmount, qosCgroup, qosOf } from './resources.ts'
+import type { Waiting } from './status.ts'
 import { namespaceOf, type Pod } from './types.ts'
 
 export class PodSet {
@@ -12,9 +15,15 @@ export class PodSet {
   readonly #workers = new Map<string, PodWorker>()
   readonly #listeners = new Map<string, Set<() => void>>()
   readonly #allocatable: () => Readonly<Record<string, string>>
+  readonly #node: () => Node | undefined
   #burstableShares = 0
-  constructor(context: KubeletContext, allocatable: () => Readonly<Record<string, string>>) {
+  constructor(
+    context: KubeletContext,
+    node: () => Node | undefined,
+    allocatable: () => Readonly<Record<string, string>>,
+  ) {
     this.#context = context
+    this.#node = node
     this.#allocatable = allocatable
   }
   allocatable(): Readonly<Record<string, string>> {
@@ -41,10 +50,24 @@ export class PodSet {
       known.update(pod)
       return
     }
+    const refusal = this.#refusal(pod)
     const worker = new PodWorker(this.#context, pod)
     this.#workers.set(pod.metadata.uid, worker)
     this.#balance()
+    if (refusal !== undefined) {
+      this.#context.record(pod, undefined, 'Warning', refusal.reason, refusal.message)
+      worker.fail(refusal.reason, refusal.message)
+    }
     worker.wake()
+  }
+  /** Why the node does not take a pod; one that runs here already has been taken. */
+  #refusal(pod: Pod): Waiting | undefined {
+    const { view, config } = this.#context
+    const { phase } = pod.status
+    const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
+    if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
+    const others = [...this.#workers.values()].filter((w) => !w.isEnded && !w.hasFailed).map((w) => w.pod)
+    return refusePod(pod, { node: this.#node(), allocatable: this.#allocatable(), others, config })
   }
   remove(last: Pod): void {
     this.#workers.get(last.metadata.uid)?.remove(last)

@@ -72,6 +72,9 @@ export class PodWorker implements PodHandle {
   get isEnding(): boolean {
     return this.#grace !== undefined
   }
+  get hasFailed(): boolean {
+    return this.#failure !== undefined
+  }
   /** Nothing of it runs and its volumes are gone. */
   get isEnded(): boolean {
     return this.#ended

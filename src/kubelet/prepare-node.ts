@@ -7,6 +7,9 @@ const secretsBytes = 256 * 2 ** 20
 
 export async function prepareNode(context: KubeletContext): Promise<void> {
   const { disk, config } = context
+  // Before anything is mounted below: volumes mounted with Bidirectional propagation must reach all containers.
+  await disk.mkdir(config.rootDirectory)
+  await disk.makeShared(config.rootDirectory)
   await Promise.all([
     disk.mkdir(podsRoot(config.rootDirectory), { mode: 0o750 }),
     disk.mkdir(config.podLogsDirectory),
@@ -14,8 +17,6 @@ export async function prepareNode(context: KubeletContext): Promise<void> {
     prepareSecrets(context),
     prepareCgroups(context),
   ])
-  // Volumes that a container mounts with Bidirectional propagation must reach the others.
-  await disk.makeShared(config.rootDirectory)
 }
 async function prepareSecrets({ disk, config }: KubeletContext): Promise<void> {
   const root = secretsRoot(config.rootDirectory)
