@@ -1,7 +1,18 @@
 // Carries what informers see into the state and the queue, and wakes the pods that it may help.
 import { namespaces } from '../api/core/namespace.ts'
 import { nodes } from '../api/core/node.ts'
+import { persistentVolumes } from '../api/core/persistent-volume.ts'
+import { persistentVolumeClaims } from '../api/core/persistent-volume-claim.ts'
 import { isPodTerminal, type Pod, pods } from '../api/core/pod.ts'
+import type { Kind } from '../api/machinery/kind.ts'
+import type { KubeObject } from '../api/machinery/meta.ts'
+import {
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  storageClasses,
+  volumeAttachments,
+} from '../api/storage/storage.ts'
 import type { InformerFactory } from '../client/informer.ts'
 import type { WaitingRoom } from './binding.ts'
 import type { Nominator } from './queue/nominator.ts'
@@ -33,12 +44,36 @@ export function watchCluster(options: WatchOptions): () => void {
       },
       delete: (namespace) => state.setNamespace(namespace.metadata.name, undefined),
     }),
+    ...storageKinds.map((kind) => watchObjects(options, kind)),
     watchNodes(options),
     watchPods(options),
   ]
   return () => {
     for (const end of ends) end()
   }
+}
+
+/** Kinds of which plugins ask the informers; here they only wake pods. */
+const storageKinds: readonly Kind<never>[] = [
+  persistentVolumeClaims,
+  persistentVolumes,
+  storageClasses,
+  csiNodes,
+  csiDrivers,
+  csiStorageCapacities,
+  volumeAttachments,
+]
+function watchObjects({ informers, queue }: WatchOptions, kind: Kind<never>): () => void {
+  return informers.informer<KubeObject>(kind as unknown as Kind).handle({
+    add: (object) => queue.wake({ what: 'object', change: 'add', object }),
+    update: (object, old) => queue.wake({ what: 'object', change: 'update', object, old }),
+    delete: (object) => queue.wake({ what: 'object', change: 'delete', object }),
+  })
+}
+/** Everything that is watched must be in the cache before the first pod is placed. */
+export function startInformers(informers: InformerFactory): void {
+  const kinds: readonly Kind<never>[] = [nodes, pods, namespaces, ...storageKinds]
+  for (const kind of kinds) informers.informer(kind as unknown as Kind)
 }
 
 function watchNodes({ informers, state, queue }: WatchOptions): () => void {

@@ -112,7 +112,7 @@ export interface Plugin {
   /** 'skip' leaves it to the next plugin. */
   bind?(cycle: Cycle, nodeName: string): Promise<'skip' | Rejection | undefined>
   postBind?(cycle: Cycle, nodeName: string): void
-  /** Called once when the scheduler stops. */
+  /** The scheduler stops: give up what PreBind waits for. */
   close?(): void
 }
 

@@ -1,11 +1,8 @@
 // Assigns pods to nodes. One pod after another runs through an uninterrupted cycle (which node?), then counts as placed
 // while its binding is written in the background; a cycle never waits for the API. After a slice of time the loop lets the
 // rest of the process run.
-import { nodes } from '../api/core/node.ts'
-import { namespaces } from '../api/core/namespace.ts'
 import { type Pod, pods } from '../api/core/pod.ts'
 import { isReason } from '../api/machinery/errors.ts'
-import type { Kind } from '../api/machinery/kind.ts'
 import type { Client } from '../client/client.ts'
 import { createEventRecorder } from '../client/event-recorder.ts'
 import type { InformerFactory } from '../client/informer.ts'
@@ -13,7 +10,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { bind, permit, preBinders, WaitingRoom } from './binding.ts'
-import { watchCluster } from './cluster-watch.ts'
+import { startInformers, watchCluster } from './cluster-watch.ts'
 import { failureMessage, type PodReport, writeReport } from './failure.ts'
 import { type Cycle, type Handle, newCycle, type PluginFactory, type Verdict } from './framework.ts'
 import { type Failure, FrameworkRun } from './framework-run.ts'
@@ -141,13 +138,13 @@ class RunningScheduler implements Scheduler {
     this.stopped = true
     this.unwatch()
     this.queue.stop()
+    for (const { run } of this.profiles.values()) for (const plugin of run.points.all) plugin.close?.()
     for (const waiting of this.waitingRoom.values()) waiting.reject('', 'the scheduler stops')
     await Promise.all([this.held.idle(), this.lane.idle()])
     for (const recorder of this.recorders.values()) {
       await recorder.flush()
       recorder.stop()
     }
-    for (const { run } of this.profiles.values()) for (const plugin of run.points.all) plugin.close?.()
   }
 
   private addProfile(profile: SchedulerProfile): void {
@@ -204,7 +201,7 @@ class RunningScheduler implements Scheduler {
 
   private async start(): Promise<void> {
     const { informers } = this
-    for (const kind of [nodes, pods, namespaces]) informers.informer(kind as Kind)
+    startInformers(informers)
     await informers.synced()
     if (this.stopped) return
     this.unwatch = watchCluster({

@@ -10,10 +10,14 @@ import { nodePorts } from './node-ports.ts'
 import { nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts'
 import { nodeResourcesFit } from './node-resources-fit.ts'
 import { nodeUnschedulable } from './node-unschedulable.ts'
+import { nodeVolumeLimits } from './node-volume-limits.ts'
 import { podTopologySpread } from './pod-topology-spread.ts'
 import { prioritySort } from './priority-sort.ts'
 import { schedulingGates } from './scheduling-gates.ts'
 import { taintToleration } from './taint-toleration.ts'
+import { volumeBinding } from './volume-binding.ts'
+import { volumeRestrictions } from './volume-restrictions.ts'
+import { volumeZone } from './volume-zone.ts'
 
 export interface WeightedPlugin {
   readonly factory: PluginFactory
@@ -29,6 +33,10 @@ export const defaultPlugins: readonly WeightedPlugin[] = [
   { factory: nodePorts, weight: 0 },
   { factory: nodeResourcesFit, weight: 1 },
   { factory: defaultPreemption, weight: 0 },
+  { factory: volumeRestrictions, weight: 0 },
+  { factory: nodeVolumeLimits, weight: 0 },
+  { factory: volumeBinding, weight: 0 },
+  { factory: volumeZone, weight: 0 },
   { factory: podTopologySpread, weight: 2 },
   { factory: interPodAffinity, weight: 2 },
   { factory: nodeResourcesBalancedAllocation, weight: 1 },

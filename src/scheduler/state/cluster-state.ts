@@ -43,6 +43,8 @@ export class ClusterState implements Surroundings<NodeInfo> {
   /** Nodes by image name; for the share of nodes that have an image. */
   readonly imageNodes = new Map<string, number>()
   private readonly priorities = new Map<number, number>()
+  /** Users of every claim, by NAMESPACE/NAME. */
+  readonly claimUsers = new Map<string, number>()
   /** Nodes with a taint that only repels. */
   softTainted = 0
 
@@ -183,10 +185,19 @@ export class ClusterState implements Surroundings<NodeInfo> {
     namespace.add(pod)
     info.add(pod)
     this.priorities.set(pod.priority, (this.priorities.get(pod.priority) ?? 0) + 1)
+    this.countClaims(pod, 1)
     this.counts.pod(pod, info.slot, 1)
     this.terms.pod(pod, info.slot, 1)
     info.generation = ++this.generation
     return info
+  }
+  private countClaims(pod: PodInfo, sign: 1 | -1): void {
+    for (const claim of pod.claims) {
+      const key = `${pod.namespace}/${claim}`
+      const users = (this.claimUsers.get(key) ?? 0) + sign
+      if (users === 0) this.claimUsers.delete(key)
+      else this.claimUsers.set(key, users)
+    }
   }
   /** Answers the node that it was on. */
   removePod(uid: string): NodeInfo | undefined {
@@ -198,6 +209,7 @@ export class ClusterState implements Surroundings<NodeInfo> {
     namespace?.delete(pod)
     if (namespace?.size === 0) this.byNamespace.delete(pod.namespace)
     info.remove(pod)
+    this.countClaims(pod, -1)
     const alike = (this.priorities.get(pod.priority) ?? 0) - 1
     if (alike === 0) this.priorities.delete(pod.priority)
     else this.priorities.set(pod.priority, alike)
