@@ -5,6 +5,7 @@ import { endpointSliceController } from './endpoint-slice.ts'
 import { endpointsController } from './endpoints.ts'
 import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
+import { jobController } from './job.ts'
 import { namespaceController } from './namespace.ts'
 import { nodeLifecycleController } from './node-lifecycle.ts'
 import { podGarbageCollector } from './pod-garbage-collector.ts'
@@ -30,4 +31,5 @@ export const allControllers: readonly Controller[] = [
   deploymentController,
   statefulSetController,
   daemonSetController,
+  jobController,
 ]

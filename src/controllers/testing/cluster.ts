@@ -60,15 +60,16 @@ export interface TestCluster {
   readonly stop: () => Promise<void>
 }
 
+/** What becomes of a pod on its node: true runs it, false leaves it pending, a status is what it says. */
+export type Outcome = boolean | Partial<Pod['status']>
+export interface TestOptions {
+  readonly nodes?: number
+  readonly settings?: ControllerSettings
+  readonly runs?: (pod: Pod) => Outcome
+}
+
 /** Starts the server and the given controllers, with `nodes` simulated nodes that run every pod they are given. */
-export async function testCluster(
-  controllers: readonly Controller[],
-  options: {
-    readonly nodes?: number
-    readonly settings?: ControllerSettings
-    readonly runs?: (pod: Pod) => boolean
-  } = {},
-): Promise<TestCluster> {
+export async function testCluster(controllers: readonly Controller[], options: TestOptions = {}): Promise<TestCluster> {
   const clock = manualClock()
   const random = seededRandom(7)
   const log = collectingLog()
@@ -139,7 +140,7 @@ async function settleFor(clock: ManualClock, ms: number): Promise<void> {
 async function simulateNodes(
   { client, informers, clock, log }: ControllerContext,
   count: number,
-  runs: (pod: Pod) => boolean = () => true,
+  runs: (pod: Pod) => Outcome = () => true,
 ): Promise<() => void> {
   for (let i = 1; i <= count; i++) {
     await client.resource(nodeKind).create({ metadata: { name: `n${i}` }, spec: {} })
@@ -176,7 +177,9 @@ async function simulateNodes(
         await client.resource(podKind).post(name, namespace, 'binding', binding)
         return
       }
-      if (pod.status.phase !== 'Pending' || isPodTerminal(pod) || !runs(pod)) return
+      if (pod.status.phase !== 'Pending' || isPodTerminal(pod)) return
+      const outcome = runs(pod)
+      if (outcome === false) return
       const lastTransitionTime = formatTime(clock.now())
       const podIP = `10.244.${Math.floor(++address / 250)}.${(address % 250) + 1}`
       const conditions = ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
@@ -184,7 +187,14 @@ async function simulateNodes(
         status: 'True',
         lastTransitionTime,
       }))
-      const status = { ...pod.status, phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions }
+      const status = {
+        ...pod.status,
+        phase: 'Running',
+        podIP,
+        podIPs: [{ ip: podIP }],
+        conditions,
+        ...(outcome === true ? {} : outcome),
+      }
       await client.resource(podKind).updateStatus({ ...pod, status })
     },
     onError: (key, error) => log.debug('node: retry', { key, error: String(error) }),
