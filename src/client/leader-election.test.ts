@@ -72,7 +72,7 @@ describe('leader election', () => {
     const { api, clock, candidate, terms } = setup()
     const a = candidate('a')
     await clock.advance(5000)
-    const { send } = api
+    const send = api.send.bind(api)
     api.send = () => new Promise(() => {})
     await clock.advance(30_000)
     expect(terms).toEqual(['a leads', 'a stops'])

@@ -22,7 +22,7 @@ const start = async (count: number) => {
   return {
     ...cluster,
     /** Lets time pass while the named nodes renew their leases every 10 s. */
-    async live(seconds: number, ...names: string[]) {
+    live: async (seconds: number, ...names: string[]) => {
       for (let passed = 0; passed < seconds; passed += 10) {
         for (const name of names)
           await client
