@@ -69,9 +69,9 @@ export function parseCronSchedule(text: string): ParsedSchedule {
     const period = Math.max(1000, Math.floor(periodMs / 1000) * 1000)
     return { ok: true, schedule: { next: (after) => Math.floor(after / 1000) * 1000 + period } }
   }
-  if (trimmed.startsWith('@') && macros[trimmed] === undefined)
-    return { ok: false, error: `unrecognized descriptor: ${trimmed}` }
-  const expression = macros[trimmed] ?? trimmed
+  const macro = Object.hasOwn(macros, trimmed) ? macros[trimmed] : undefined
+  if (trimmed.startsWith('@') && macro === undefined) return { ok: false, error: `unrecognized descriptor: ${trimmed}` }
+  const expression = macro ?? trimmed
   const parts = expression.split(/\s+/)
   if (parts.length !== 5)
     return { ok: false, error: `expected exactly 5 fields, found ${parts.length}: ${JSON.stringify(parts)}` }

@@ -131,9 +131,10 @@ export function validateJobSpec(
   if (spec.selector === undefined) {
     if (options.requireSelector) errors.push(requiredField(`${path}.selector`))
   } else {
-    errors.push(...validateLabelSelector(spec.selector, `${path}.selector`))
+    const bad = validateLabelSelector(spec.selector, `${path}.selector`)
+    errors.push(...bad)
     const labels = spec.template.metadata.labels ?? {}
-    if (options.requireSelector && !labelSelectorMatcher(spec.selector)(labels))
+    if (options.requireSelector && bad.length === 0 && !labelSelectorMatcher(spec.selector)(labels))
       errors.push(
         invalidField(`${path}.template.metadata.labels`, { ...labels }, '`selector` does not match template `labels`'),
       )

@@ -53,7 +53,7 @@ function validateByType(secret: Secret): FieldError[] {
   if (type === 'kubernetes.io/basic-auth' && data['username'] === undefined && data['password'] === undefined) {
     errors.push(requiredField('data[username]'), requiredField('data[password]'))
   }
-  for (const key of requiredKeys[type] ?? []) {
+  for (const key of (Object.hasOwn(requiredKeys, type) ? requiredKeys[type] : undefined) ?? []) {
     const value = data[key]
     if (value === undefined) errors.push(requiredField(`data[${key}]`))
     else if (key.startsWith('.docker')) errors.push(...validateJson(value, `data[${key}]`))

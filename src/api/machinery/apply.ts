@@ -1,6 +1,7 @@
 // Server-side apply (KEP-555): who owns which field. An applied configuration is merged into the live object; it takes
 // away what the same manager claimed before and no longer does; it conflicts where it changes what others own. Every other
 // write is tracked as well, so that appliers learn of it.
+import { decode } from './decode.ts'
 import { ApiError } from './errors.ts'
 import {
   emptySet,
@@ -243,16 +244,8 @@ function withoutManagedFields(object: JsonObject): JsonObject {
   const { managedFields: _, ...rest } = metadata
   return { ...object, metadata: rest }
 }
-/** What an object is before it is: the structs that are always there. */
-function emptyObject(schema: ObjectSchema): JsonObject {
-  const out: Record<string, Json> = {}
-  for (const [name, field] of Object.entries(schema.fields)) {
-    if (field.presence === 'struct' && field.schema.type === 'object') out[name] = emptyObject(field.schema)
-    else if (field.presence === 'required' && field.schema.type === 'array') out[name] = []
-    else if (field.presence === 'required' && field.schema.type === 'object') out[name] = emptyObject(field.schema)
-  }
-  return out
-}
+/** What an object is before it is: what is always there. */
+const emptyObject = (schema: ObjectSchema): JsonObject => decode<JsonObject>(schema, {}).value as JsonObject
 
 const identity = (writer: Writer, operation: Manager['operation']): Manager => ({
   manager: writer.manager,

@@ -1,10 +1,20 @@
 // JSON in, an API object out: one walk prunes what the schema does not name, checks types, brings quantities and times
 // into canonical form and builds a fresh object. It follows Go's reading of JSON: null is absence, a struct is always
-// there, an absent required scalar is its zero value. Each schema is compiled to closures once.
+// there, an absent required value is the zero value of its type. Each schema is compiled to closures once.
 import { perSchema, solid } from './compile.ts'
 import { maxDepth, setKey } from './freeze.ts'
 import { canonicalQuantity, QuantityError, quantityFormat } from './quantity.ts'
-import type { AnySchema, ArraySchema, Draft, Json, JsonObject, MapSchema, ObjectSchema, Schema } from './schema.ts'
+import type {
+  AnySchema,
+  ArraySchema,
+  Draft,
+  Field,
+  Json,
+  JsonObject,
+  MapSchema,
+  ObjectSchema,
+  Schema,
+} from './schema.ts'
 import { normalizeMicroTime, normalizeTime, timeError } from './time.ts'
 
 /** The value does not fit the schema; the message is Go's ("json: cannot unmarshal string into ..."). */
@@ -188,7 +198,7 @@ function objectDecoder(schema: ObjectSchema): Decoder {
   for (const [name, field] of Object.entries(schema.fields)) {
     plans.set(name, { decode: decoderOf(field.schema), omitZero: field.omitZero === true })
     if (field.presence === 'struct') filled.push([name, zeroOf(field.schema)])
-    else if (field.presence === 'required' && field.tag !== 0 && hasZero(field.schema)) {
+    else if (field.presence === 'required' && field.tag !== 0 && hasZero(field)) {
       filled.push([name, zeroOf(field.schema)])
     }
   }
@@ -298,11 +308,25 @@ function tolerant(schema: Schema): Decoder {
   return (value, context) => copyAny(value, context.depth)
 }
 
-/** Whether an absent required field of this type has a zero value worth writing: pointers and times have none. */
-function hasZero(schema: Schema): boolean {
-  if (schema.type === 'lazy') return false
-  if (schema.type === 'string') return schema.format === undefined
-  return schema.type === 'integer' || schema.type === 'number' || schema.type === 'boolean' || schema.type === 'array'
+/** Whether an absent required field has a zero value to be filled with: pointers to structs and times have none. */
+function hasZero({ schema, pointer }: Field): boolean {
+  switch (schema.type) {
+    case 'string':
+      return schema.format === undefined
+    case 'object':
+      return pointer !== true
+    case 'lazy':
+    case 'any':
+    case 'map':
+      return false
+    case 'integer':
+    case 'number':
+    case 'boolean':
+    case 'array':
+    case 'quantity':
+    case 'int-or-string':
+      return true
+  }
 }
 /** What Go has where JSON has null or nothing. */
 function zeroOf(schema: Schema): (context: Context) => Json {

@@ -118,6 +118,8 @@ export interface ObjectSchema<T = unknown> extends Typed<T> {
   /** CRDs: keep what the schema does not name (x-kubernetes-preserve-unknown-fields). */
   readonly preserveUnknown?: boolean
   readonly embeddedResource?: boolean
+  /** CRDs, at the root: the schema as its author wrote it, for OpenAPI. */
+  readonly published?: JsonObject
   /** Mutually exclusive members with a discriminator (x-kubernetes-unions). */
   readonly unions?: readonly { readonly discriminator?: string; readonly fields: Readonly<Record<string, string>> }[]
 }
@@ -166,7 +168,8 @@ export interface FieldOptions {
   /** OpenAPI lists the field as required although it is always written (a struct without omitempty). */
   readonly listed?: boolean
   /** A required string or list that may nevertheless be empty (an HTTP header's value, an EndpointSlice's endpoints).
-   * Required numbers and booleans that are absent are 0 and false; under `status` nothing is checked for presence. */
+   * Required numbers and booleans that are absent are 0 and false, required objects `{}` unless they are pointers; under
+   * `status` nothing is checked for presence. */
   readonly mayBeEmpty?: boolean
   /** protobuf only: field numbers of the embedded messages around this field, outermost first. A Go struct embedded
    * without a JSON name (a volume's source, a probe's handler) is flat in JSON and nested in protobuf. */

@@ -13,7 +13,7 @@ export function validateCreate<T extends KubeObject>(
   context: ValidationContext,
 ): FieldError[] {
   return merged(validateMeta(kind, object.metadata), validateSchema(kind.schema, object), [
-    ...(kind.validate?.(object, context) ?? []),
+    ...(kind.validate?.(named(object), context) ?? []),
   ])
 }
 
@@ -27,7 +27,10 @@ export function validateUpdate<T extends KubeObject>(
   return merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
     validateSchema(kind.schema, object, old),
-    [...(kind.validateUpdate?.(object, old, context) ?? []), ...(kind.validate?.(object, context) ?? [])],
+    [
+      ...(kind.validateUpdate?.(named(object), named(old), context) ?? []),
+      ...(kind.validate?.(named(object), context) ?? []),
+    ],
   )
 }
 
@@ -41,7 +44,7 @@ export function validateStatusUpdate<T extends KubeObject>(
   return merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
     kind.schema.structural === true ? validateSchema(kind.schema, object, old) : [],
-    [...(kind.validateStatusUpdate?.(object, old, context) ?? [])],
+    [...(kind.validateStatusUpdate?.(named(object), named(old), context) ?? [])],
   )
 }
 
@@ -50,6 +53,11 @@ export function invalidObject(kind: Kind<never>, name: string, errors: readonly 
   return errors.length === 0 ? undefined : invalid(kind.group, kind.kind, name, errors)
 }
 
+/** Kinds may rely on a name; that it is missing is said by the rules of metadata. */
+function named<T extends KubeObject>(object: T): T {
+  const { name }: { readonly name?: string } = object.metadata
+  return name === undefined ? { ...object, metadata: { ...object.metadata, name: '' } } : object
+}
 function merged(meta: readonly FieldError[], schema: readonly FieldError[], own: readonly FieldError[]): FieldError[] {
   const spoken = new Set(own.map((error) => `${error.type} ${error.field}`))
   const all = [...meta, ...schema.filter((error) => !spoken.has(`${error.type} ${error.field}`)), ...own]

@@ -48,6 +48,7 @@ const serviceCidrSchema = serviceCidrSchemaFor(V1)
 const ipAddressSchema = ipAddressSchemaFor(V1)
 export interface ServiceCidr extends ObjectOf<typeof serviceCidrSchema> {}
 export interface IpAddress extends ObjectOf<typeof ipAddressSchema> {}
+type ParentReference = IpAddress['spec']['parentRef']
 
 /** The beta has the same fields, so there is nothing to convert. */
 const sameShape = (schema: KindVersion['schema']): KindVersion => ({
@@ -117,7 +118,8 @@ export const ipAddresses = defineKind<IpAddress>({
       { name: 'ParentRef', type: 'string' },
     ],
     row: (o) => {
-      const p = o.spec.parentRef
+      const p: ParentReference | undefined = o.spec.parentRef
+      if (p === undefined) return [o.metadata.name, '']
       return [
         o.metadata.name,
         `${p.resource}${(p.group ?? '') === '' ? '' : `.${p.group}`}/${(p.namespace ?? '') === '' ? '' : `${p.namespace}/`}${p.name}`,
@@ -128,8 +130,10 @@ export const ipAddresses = defineKind<IpAddress>({
     const errors: FieldError[] = []
     if (canonicalIp(o.metadata.name) !== o.metadata.name)
       errors.push(invalidField('metadata.name', o.metadata.name, 'must be a valid IP address in canonical form'))
-    if (o.spec.parentRef.resource === '') errors.push(requiredField('spec.parentRef.resource'))
-    if (o.spec.parentRef.name === '') errors.push(requiredField('spec.parentRef.name'))
+    // the schema asks for it; without one there is nothing more to say
+    const p: ParentReference | undefined = o.spec.parentRef
+    if (p?.resource === '') errors.push(requiredField('spec.parentRef.resource'))
+    if (p?.name === '') errors.push(requiredField('spec.parentRef.name'))
     return errors
   },
   validateUpdate: (next, old) =>
