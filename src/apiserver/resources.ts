@@ -20,10 +20,32 @@ export interface ServedResource {
   readonly schema: ObjectSchema
   readonly verbs: ReadonlySet<Verb>
   readonly storage: ResourceStorage
+  /** Where every version is a kind of its own (custom resources): the way from and to what is stored. */
+  readonly boundary?: VersionBoundary
+  /** Sent as a warning with every answer. */
+  readonly deprecation?: string
+  /** Why nothing may be created: the definition is going. */
+  readonly closed?: string
+}
+/** Requests are worked on in their own version; objects are converted where they leave and enter the store. */
+export interface VersionBoundary {
+  /** Stored objects as this version shows them, frozen; answers at once where nobody else has to be asked. */
+  objects(entries: readonly Entry[]): readonly KubeObject[] | Promise<readonly KubeObject[]>
+  /** An object of this version as it is stored. */
+  toStored(object: KubeObject): KubeObject | Promise<KubeObject>
+}
+/** A version of a custom resource that is to be served. */
+export interface CustomServed {
+  readonly kind: Kind
+  readonly boundary?: (storage: ResourceStorage) => VersionBoundary
+  readonly deprecation?: string
+  readonly closed?: string
 }
 /** What the served versions of a kind share. */
 export interface ResourceStorage {
   readonly kind: Kind
+  /** The kinds that are served: the kind itself, or one for each version of a custom resource. */
+  readonly kinds: readonly Kind[]
   readonly collection: Collection
   readonly hub: WatchHub
 }
@@ -56,7 +78,7 @@ export class ResourceRegistry {
   }
   /** Every kind that is served, in order of registration. */
   kinds(): readonly Kind[] {
-    return [...this.storages.values()].map((storage) => storage.kind)
+    return [...this.storages.values()].flatMap((storage) => storage.kinds)
   }
   storageKinds(): readonly ResourceStorage[] {
     return [...this.storages.values()]
@@ -78,10 +100,46 @@ export class ResourceRegistry {
   /** Starts serving a kind in all its versions. */
   add(kind: Kind): ResourceStorage {
     const collection = new Collection({ store: this.store, feed: this.feed, kind, recent: this.recent })
-    const storage: ResourceStorage = { kind, collection, hub: new WatchHub(collection, this.defer) }
+    const storage: ResourceStorage = { kind, kinds: [kind], collection, hub: new WatchHub(collection, this.defer) }
     this.storages.set(`${kind.group}/${kind.plural}`, storage)
     this.put(storage, kind.group, kind.version, undefined)
     for (const version of kind.versions ?? []) this.put(storage, version.group, version.version, version)
+    this.changes++
+    return storage
+  }
+
+  /** Starts serving a custom resource: `stored` is the version in the store, `normalize` brings what is read from there
+   * into its present form. */
+  addCustom(
+    stored: Kind,
+    served: readonly CustomServed[],
+    normalize: ((object: KubeObject) => KubeObject) | undefined,
+  ): ResourceStorage {
+    const collection = new Collection({
+      store: this.store,
+      feed: this.feed,
+      kind: stored,
+      recent: this.recent,
+      ...(normalize === undefined ? {} : { normalize }),
+    })
+    const kinds = served.map(({ kind }) => kind)
+    const storage: ResourceStorage = { kind: stored, kinds, collection, hub: new WatchHub(collection, this.defer) }
+    this.storages.set(`${stored.group}/${stored.plural}`, storage)
+    for (const { kind, boundary, deprecation, closed } of served) {
+      this.served.set(`${kind.group}/${kind.version}/${kind.plural}`, {
+        group: kind.group,
+        version: kind.version,
+        kind,
+        as: undefined,
+        apiVersion: apiVersionOf(kind),
+        schema: kind.schema,
+        verbs: new Set(kind.verbs ?? allVerbs),
+        storage,
+        ...(boundary === undefined ? {} : { boundary: boundary(storage) }),
+        ...(deprecation === undefined ? {} : { deprecation }),
+        ...(closed === undefined ? {} : { closed }),
+      })
+    }
     this.changes++
     return storage
   }
@@ -106,6 +164,7 @@ export class ResourceRegistry {
       schema: as?.schema ?? kind.schema,
       verbs: new Set(as?.verbs ?? kind.verbs ?? allVerbs),
       storage,
+      ...(as?.deprecation === undefined ? {} : { deprecation: as.deprecation }),
     })
   }
 }

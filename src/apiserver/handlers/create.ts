@@ -11,7 +11,7 @@ import type { Outcome } from '../responders/outcome.ts'
 import { type Companion, createObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
 import { settleNamespace, validateNew } from './checks.ts'
-import { recordCreate } from './field-managers.ts'
+import { recordWrite } from './field-managers.ts'
 import { mostRecent } from './freshness.ts'
 import { resourceName } from './names.ts'
 
@@ -24,7 +24,12 @@ export async function create(call: ResourceRequest): Promise<Outcome> {
 }
 
 /** Creates a decoded object (also what PUT and apply do where the object is absent). */
-export async function createDraft(call: ResourceRequest, draft: ObjectDraft): Promise<Outcome> {
+export async function createDraft(
+  call: ResourceRequest,
+  draft: ObjectDraft,
+  /** The draft's managedFields are right as they are. */
+  options: { readonly tracked?: boolean } = {},
+): Promise<Outcome> {
   const { server, resource } = call
   const { collection } = resource.storage
   settleNamespace(call, draft)
@@ -38,7 +43,7 @@ export async function createDraft(call: ResourceRequest, draft: ObjectDraft): Pr
   for (let attempt = 1; ; attempt++) {
     if (generated) metadata.name = generateName(base, () => server.random.float())
     const made = generated && attempt < nameAttempts ? (draftOf(draft) as ObjectDraft) : draft
-    const outcome = await createNamed(call, made)
+    const outcome = await createNamed(call, made, options.tracked === true)
     if (outcome !== undefined) return outcome
     if (!generated || attempt >= nameAttempts) {
       throw generated ? nameTaken(call, metadata.name) : alreadyExists(resourceName(resource), metadata.name)
@@ -47,7 +52,7 @@ export async function createDraft(call: ResourceRequest, draft: ObjectDraft): Pr
 }
 
 /** Undefined when the name is taken. */
-async function createNamed(call: ResourceRequest, draft: ObjectDraft): Promise<Outcome | undefined> {
+async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: boolean): Promise<Outcome | undefined> {
   const { server, resource, info } = call
   const { collection } = resource.storage
   const { kind } = resource
@@ -72,9 +77,9 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft): Promise<O
     warnings: call.warnings,
   }
   await mutateAdmission(admission, server)
+  if (!tracked) recordWrite(call, draft, undefined, '')
   kind.prepareForCreate?.(draft)
   if (kind.generation === true) metadata.generation = 1
-  recordCreate(call, draft)
   validateNew(call, draft)
   const key = collection.keyOf(info.namespace, metadata.name)
   if (collection.get(key) !== undefined && metadata.generateName === undefined) {

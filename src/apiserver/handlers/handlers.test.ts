@@ -428,3 +428,30 @@ describe('forms', () => {
     expect(now.json).toMatchObject({ apiVersion: 'apps/v1', spec: { selector: { matchLabels: labels } } })
   })
 })
+
+describe('apply', () => {
+  const headers = { 'content-type': 'application/apply-patch+yaml' }
+  const applyMap = (call: Awaited<ReturnType<typeof testServer>>['call'], manager: string, data: object, more = '') =>
+    call('PATCH', `${maps}/a?fieldManager=${manager}${more}`, { ...configMap('a'), data }, { headers })
+  it('creates, takes away what is no longer said, and asks before it takes from others', async () => {
+    const { call } = await testServer()
+    expect((await applyMap(call, 'one', { k: '1', l: '1' })).status).toBe(201)
+    expect((await applyMap(call, 'one', { k: '2' })).json['data']).toEqual({ k: '2' })
+    const refused = await applyMap(call, 'two', { k: '3' })
+    expect(refused.json).toMatchObject({
+      code: 409,
+      message: 'Apply failed with 1 conflict: conflict with "one": .data.k',
+    })
+    const forced = await applyMap(call, 'two', { k: '3' }, '&force=true')
+    expect(forced.json['data']).toEqual({ k: '3' })
+    const managers = forced.json['metadata']?.['managedFields'] as unknown as { manager: string; operation: string }[]
+    expect(managers.map((m) => `${m.operation} ${m.manager}`)).toEqual(['Apply two'])
+  })
+  it('knows who updated without applying', async () => {
+    const { call } = await testServer()
+    await call('POST', `${maps}?fieldManager=maker`, configMap('a', { k: '1' }))
+    const refused = await applyMap(call, 'one', { k: '2' })
+    expect(refused.json['message']).toBe('Apply failed with 1 conflict: conflict with "maker" using v1: .data.k')
+    expect((await call('PATCH', `${maps}/a`, configMap('a'), { headers })).status).toBe(422)
+  })
+})

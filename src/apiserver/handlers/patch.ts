@@ -17,11 +17,14 @@ import {
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import { versionedObject } from '../responders/view.ts'
+import { apply as applyPatchType } from './apply.ts'
 import { settleNamespace } from './checks.ts'
+import { forceOf } from './field-managers.ts'
 import { mostRecent } from './freshness.ts'
 import { resourceName } from './names.ts'
 import { mainRule, type UpdateRule, writeChanged } from './update.ts'
 
+const applyType = 'application/apply-patch+yaml'
 type PatchFunction = (object: Json) => Json
 
 export const patch = (call: ResourceRequest): Promise<Outcome> => patchUnder(call, mainRule(call))
@@ -30,6 +33,9 @@ export const patch = (call: ResourceRequest): Promise<Outcome> => patchUnder(cal
 export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promise<Outcome> {
   const { resource, info, server } = call
   const { collection } = resource.storage
+  const type = mediaTypeOf(call.request.headers['content-type'])
+  if (type === applyType) return applyPatchType(call, rule)
+  forceOf(call, false)
   const { apply, parsed } = await readPatch(call)
   await mostRecent(server, collection)
   const entry = collection.find(info.namespace, info.name)
@@ -64,7 +70,7 @@ function patchTypes(call: ResourceRequest): readonly string[] {
     'application/json-patch+json',
     'application/merge-patch+json',
     ...(schema.structural === true ? [] : ['application/strategic-merge-patch+json']),
-    'application/apply-patch+yaml',
+    applyType,
   ]
 }
 

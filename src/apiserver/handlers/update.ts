@@ -14,6 +14,7 @@ import { type Companion, removeObject, replaceObject } from '../storage/write.ts
 import { strategyOf } from '../strategies/all.ts'
 import { type ChangeValidation, settleNamespace, validateChanged } from './checks.ts'
 import { createDraft, dropVersion } from './create.ts'
+import { recordWrite } from './field-managers.ts'
 import { mostRecent } from './freshness.ts'
 import { resourceName } from './names.ts'
 
@@ -101,13 +102,14 @@ export async function writeChanged(
   rule: UpdateRule,
   first: Entry,
   produce: (attempt: number, entry: Entry) => ObjectDraft | Promise<ObjectDraft>,
-  options: { readonly retry: boolean },
+  /** `tracked`: the drafts' managedFields are right as they are. */
+  options: { readonly retry: boolean; readonly tracked?: boolean },
 ): Promise<Outcome> {
   const { resource } = call
   let entry: Entry | undefined = first
   for (let attempt = 0; entry !== undefined; attempt++) {
     const draft = await produce(attempt, entry)
-    const result = await writeOnce(call, rule, entry, draft)
+    const result = await writeOnce(call, rule, entry, draft, options.tracked === true)
     if (result.done) return result.outcome
     if (!options.retry || attempt >= conflictRetries) throw modified(resourceName(resource), call.info.name)
     entry = result.current
@@ -119,7 +121,13 @@ type Attempt =
   | { readonly done: true; readonly outcome: Outcome }
   | { readonly done: false; readonly current: Entry | undefined }
 
-async function writeOnce(call: ResourceRequest, rule: UpdateRule, entry: Entry, draft: ObjectDraft): Promise<Attempt> {
+async function writeOnce(
+  call: ResourceRequest,
+  rule: UpdateRule,
+  entry: Entry,
+  draft: ObjectDraft,
+  tracked: boolean,
+): Promise<Attempt> {
   const { server, resource } = call
   const { kind } = resource
   const { collection } = resource.storage
@@ -141,6 +149,7 @@ async function writeOnce(call: ResourceRequest, rule: UpdateRule, entry: Entry, 
     warnings: call.warnings,
   }
   await mutateAdmission(admission, server)
+  if (!tracked) recordWrite(call, draft, old, rule.subresource)
   rule.prepare?.(draft, old)
   if (kind.generation === true) settleGeneration(draft, old)
   validateChanged(call, draft, old, rule.validate)
@@ -227,7 +236,6 @@ function carryMetadata(draft: ObjectDraft, old: KubeObject): void {
     take(key, target, old.metadata)
   }
   delete target['selfLink']
-  take('managedFields', target, old.metadata)
   if ((target['generateName'] ?? '') === '') take('generateName', target, old.metadata)
 }
 

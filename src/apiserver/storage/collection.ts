@@ -23,6 +23,8 @@ export interface Entry {
   readonly labels: Labels | undefined
   /** Values of the kind's selectable fields, in the order of `Collection.fieldNames`. */
   readonly fields: readonly string[]
+  /** Lies in the store in another form than it would be written in today: not even an empty update is skipped. */
+  readonly stale?: true
 }
 export interface Change {
   readonly revision: number
@@ -46,6 +48,9 @@ export interface CollectionOptions {
   readonly kind: Kind
   /** Objects decoded lately, shared by all collections. */
   readonly recent: Recent<Entry, KubeObject>
+  /** Brings an object read from the store into its present form (a definition that changed: defaults, pruning). The same
+   * reference where nothing is to be done. */
+  readonly normalize?: (object: KubeObject) => KubeObject
 }
 
 export class Collection implements FeedListener {
@@ -57,6 +62,7 @@ export class Collection implements FeedListener {
   private readonly store: Store
   private readonly feed: Feed
   private readonly recent: Recent<Entry, KubeObject>
+  private readonly normalize: ((object: KubeObject) => KubeObject) | undefined
   private readonly entries = new Ordered<Entry>()
   private readonly indexes = new Map<string, Index>()
   private readonly listeners = new Set<CollectionListener>()
@@ -75,6 +81,7 @@ export class Collection implements FeedListener {
     this.feed = options.feed
     this.kind = options.kind
     this.recent = options.recent
+    this.normalize = options.normalize
     this.prefix = options.kind.storagePrefix
     this.layout = layoutOf(apiVersionOf(options.kind), options.kind.kind)
     const fields = Object.entries(options.kind.selectableFields ?? {})
@@ -126,16 +133,12 @@ export class Collection implements FeedListener {
   /** The decoded, frozen object of an entry. */
   object(entry: Entry): KubeObject {
     const known = this.recent.get(entry)
-    if (known !== undefined) return known
+    // Freezing waits until somebody wants the object: most writes are only ever read as bytes.
+    if (known !== undefined) return freeze(known)
     const object = freeze(decodeValue(entry.value, entry.modRevision))
     this.recent.set(entry, object)
     return object
   }
-  /** The decoded object if it is at hand. */
-  objectAtHand(entry: Entry): KubeObject | undefined {
-    return this.recent.get(entry)
-  }
-
   /** Tells the collection what `value` decodes to (without resourceVersion), for the time of a write. */
   expect(value: Uint8Array, object: KubeObject): void {
     this.written.set(value, object)
@@ -149,9 +152,12 @@ export class Collection implements FeedListener {
     const known = this.written.get(kv.value)
     let object: KubeObject
     let value = kv.value
+    let stale = false
     if (known === undefined) {
-      object = decodeValue(kv.value, kv.modRevision)
-      if (!hasLayout(this.layout, kv.value)) value = encodeValue(this.layout, object)
+      const stored = decodeValue(kv.value, kv.modRevision)
+      object = this.normalize?.(stored) ?? stored
+      stale = object !== stored || !hasLayout(this.layout, kv.value)
+      if (stale) value = encodeValue(this.layout, object)
     } else {
       object = { ...known, metadata: { ...known.metadata, resourceVersion: String(kv.modRevision) } }
     }
@@ -164,8 +170,9 @@ export class Collection implements FeedListener {
       modRevision: kv.modRevision,
       labels: metadata.labels as Labels | undefined,
       fields: this.fieldReaders.length === 0 ? noFields : this.fieldReaders.map((read) => read(object)),
+      ...(stale ? { stale } : {}),
     }
-    this.recent.set(entry, freeze(object))
+    this.recent.set(entry, object)
     return entry
   }
 
