@@ -18,10 +18,10 @@ export function busyboxEntries(): Promise<TarEntry[]> {
   return cached
 }
 
-const folders = [
-  ...['dev', 'etc', 'home', 'lib', 'mnt', 'opt', 'proc', 'run', 'sbin', 'sys', 'usr', 'usr/bin', 'usr/sbin'],
-  ...['usr/local', 'usr/share', 'var', 'var/lib', 'var/log', 'var/run'],
-]
+const folders =
+  'dev etc home lib mnt opt proc run sbin sys usr usr/bin usr/sbin usr/local usr/share var var/lib var/log var/run'.split(
+    ' ',
+  )
 const users =
   'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n'
 const groups = 'root:x:0:\ndaemon:x:1:\nusers:x:100:\nnogroup:x:65534:\n'

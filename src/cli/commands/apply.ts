@@ -49,10 +49,15 @@ export const apply: Command = {
           const namespace = manifest.metadata.namespace ?? call.flag('namespace') ?? 'default'
           const path = pathOf(resource, namespace, name)
           const before = await askMaybe<{ metadata: { resourceVersion: string } }>(transport, path)
+          const query = 'fieldManager=cox&fieldValidation=Strict'
           const response = await transport.send({
-            method: 'PATCH',
-            path: `${path}?fieldManager=cox&force=true&fieldValidation=Strict`,
-            headers: { 'content-type': 'application/apply-patch+yaml', accept: 'application/json' },
+            ...(before === undefined
+              ? { method: 'POST', path: `${path.slice(0, path.lastIndexOf('/'))}?${query}` }
+              : { method: 'PATCH', path: `${path}?${query}&force=true` }),
+            headers: {
+              'content-type': before === undefined ? 'application/json' : 'application/apply-patch+yaml',
+              accept: 'application/json',
+            },
             body: new TextEncoder().encode(JSON.stringify(manifest)),
           })
           const body = await wholeBody(response)

@@ -38,7 +38,7 @@ export const exec: Command = {
       const namespace = encodeURIComponent(call.flag('namespace') ?? 'default')
       const upgraded = await transport.upgrade?.({
         method: 'POST',
-        path: `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}/exec?${query}`,
+        path: `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}/exec?${query.toString()}`,
         headers: spdyUpgradeHeaders('v4.channel.k8s.io'),
       })
       if (upgraded === undefined) throw new CliError('this connection cannot be upgraded')

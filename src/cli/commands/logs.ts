@@ -31,7 +31,7 @@ export const logs: Command = {
       const namespace = encodeURIComponent(call.flag('namespace') ?? 'default')
       const response = await transport.send({
         method: 'GET',
-        path: `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}/log?${query}`,
+        path: `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}/log?${query.toString()}`,
       })
       if (response.status >= 400) throw serverError(response.status, await wholeBody(response))
       if (response.body !== undefined) process.stdout.write(response.body)

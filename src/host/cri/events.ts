@@ -3,6 +3,7 @@
 //
 // An event of containerd may overtake its CRI plugin, whose status still says "running" when the task has exited. An event
 // is therefore passed on only when the status has caught up.
+import { setMaxListeners } from 'node:events'
 import type { Log } from '../../ports/log.ts'
 import type { RuntimeEvent } from '../../ports/container-runtime.ts'
 import { decode } from '../wire/protobuf.ts'
@@ -36,6 +37,8 @@ const wait = (delayMs: number, signal: AbortSignal) =>
 /** Follows the runtime until closed; a broken stream is taken up again and followed by a resync. */
 export function followEvents(options: EventSourceOptions): { close(): void } {
   const stop = new AbortController()
+  // Every event that waits for its status listens.
+  setMaxListeners(0, stop.signal)
   void follow(options, stop.signal)
   return { close: () => stop.abort() }
 }
