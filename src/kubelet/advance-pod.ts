@@ -11,6 +11,7 @@ import { removeLogs } from './log-rotation.ts'
 import { type Kill, newestRun, type Plan, planPod, type Start } from './plan-pod.ts'
 import type { PodHandle } from './pod-handle.ts'
 import type { VolumeFailure } from './pod-volumes.ts'
+import { resizePod } from './resize-pod.ts'
 import { startContainer } from './start-container.ts'
 import { podTitle } from './types.ts'
 
@@ -26,10 +27,12 @@ export async function advancePod(context: KubeletContext, handle: PodHandle, ref
   if (mountFailures.length > 0) return mountFailed(context, handle, mountFailures)
   if (plan === undefined || ending.aborted) return
   await Promise.all(plan.kill.map((kill) => killOne(context, handle, kill)))
+  const resized = await resizePod(context, handle)
+  const { start: starts } = resized ? planPod(pod, context.view.pod(handle.uid), context.probes) : plan
   let well = true
-  for (const start of plan.start) {
+  for (const start of starts) {
     if (ending.aborted) return
-    if (!(await startOne(context, handle, start, plan))) well = false
+    if (!(await startOne(context, handle, start, plan, resized))) well = false
   }
   if (well) handle.recovered()
   handle.publish()
@@ -90,11 +93,17 @@ async function clearSandboxes(context: KubeletContext, { uid, pod }: PodHandle):
 }
 
 /** Starts one container unless it has to wait; answers whether all is well. */
-async function startOne(context: KubeletContext, handle: PodHandle, start: Start, plan: Plan): Promise<boolean> {
+async function startOne(
+  context: KubeletContext,
+  handle: PodHandle,
+  start: Start,
+  plan: Plan,
+  resized: boolean,
+): Promise<boolean> {
   const { container } = start
   const { view, backOff, runtime } = context
   const previous = newestRun(view.pod(handle.uid), container.name)
-  if (previous?.state === 'exited') {
+  if (previous?.state === 'exited' && !resized) {
     const key = `${handle.uid}_${container.name}_${containerHash(container)}`
     const remainingMs = backOff.remainingMs(key, previous.finishedAtMs)
     if (remainingMs > 0) {

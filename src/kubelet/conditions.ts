@@ -9,10 +9,16 @@ interface Verdict {
   readonly reason?: string
   readonly message?: string
 }
+interface Told {
+  readonly reason: string
+  readonly message: string
+}
 interface Parts {
   readonly phase: string
   readonly initContainerStatuses: readonly ApiContainerStatus[]
   readonly containerStatuses: readonly ApiContainerStatus[]
+  readonly pending: Told | undefined
+  readonly progress: Told | undefined
 }
 const yes: Verdict = { status: 'True' }
 const no = (reason: string, message = ''): Verdict => ({
@@ -75,6 +81,20 @@ function readyToStart(pod: Pod, runtime: PodRuntime, parts: Parts): Verdict {
   return up && parts.phase !== 'Succeeded' && parts.phase !== 'Failed' ? yes : { status: 'False' }
 }
 
+/** They are there only while they hold (KEP-1287). */
+export const passingConditions = ['PodResizePending', 'PodResizeInProgress']
+function resizeConditions({ pending, progress }: Parts): (readonly [string, Verdict])[] {
+  const told = ({ reason, message }: Told): Verdict => ({
+    status: 'True',
+    ...(reason === '' ? {} : { reason }),
+    ...(message === '' ? {} : { message }),
+  })
+  return [
+    ...(pending === undefined ? [] : [['PodResizePending', told(pending)] as const]),
+    ...(progress === undefined ? [] : [['PodResizeInProgress', told(progress)] as const]),
+  ]
+}
+
 export function podConditions(
   pod: Pod,
   runtime: PodRuntime,
@@ -89,6 +109,7 @@ export function podConditions(
     ['Ready', ready(pod, containers)],
     ['ContainersReady', containers],
     ['PodScheduled', yes],
+    ...resizeConditions(parts),
   ]
   const generation = pod.metadata.generation
   return verdicts.map(([type, verdict]) => {

@@ -15,10 +15,11 @@ import type { ServiceFacts } from './env.ts'
 import type { Images } from './images.ts'
 import type { ObjectCache } from './object-cache.ts'
 import type { Probes } from './probes.ts'
+import type { Pending } from './resize.ts'
 import type { RuntimeView } from './runtime-view.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { Tokens } from './tokens.ts'
-import type { RecordPodEvent } from './types.ts'
+import type { Pod, RecordPodEvent } from './types.ts'
 
 export interface KubeletContext {
   readonly client: Client
@@ -54,6 +55,8 @@ export interface KubeletContext {
   readonly allocatable: () => Readonly<Record<string, string>>
   /** Every Service of the cluster; resolves when they are known. */
   readonly services: () => Promise<Iterable<ServiceFacts>>
+  /** Why a pod cannot have the resources that it wishes now. */
+  readonly resizePending: (pod: Pod) => Pending | undefined
   readonly userAgent: string
   /** The handler of a RuntimeClass, undefined when there is no such class. */
   readonly runtimeHandler: (runtimeClassName: string) => Promise<string | undefined>

@@ -268,6 +268,83 @@ describe('a pod', () => {
   })
 })
 
+describe('an in-place resize', () => {
+  const container = { name: 'c', image: 'img:1', resources: { requests: { cpu: '100m' }, limits: { cpu: '200m' } } }
+  const resize = (cpu: string) =>
+    node.client
+      .resource(pods)
+      .patch(
+        'p',
+        'default',
+        'strategic',
+        { spec: { containers: [{ name: 'c', resources: { requests: { cpu }, limits: { cpu: '4' } } }] } },
+        { subresource: 'resize' },
+      )
+  const resizeConditions = async () =>
+    ((await node.pod('p')).status.conditions ?? []).filter((c) => c.type.startsWith('PodResize'))
+
+  it('changes what runs, without a restart', async () => {
+    await node.create('p', { containers: [container] })
+    await node.advance()
+    await resize('150m')
+    await node.advance()
+    expect(node.runtime.calls.filter((c) => c.startsWith('update'))).toEqual(['update c'])
+    const { status, metadata } = await node.pod('p')
+    expect(status.observedGeneration).toBe(metadata.generation)
+    expect(status.containerStatuses?.[0]).toMatchObject({
+      restartCount: 0,
+      allocatedResources: { cpu: '150m' },
+      resources: { requests: { cpu: '150m' }, limits: { cpu: '4' } },
+    })
+    expect(await resizeConditions()).toEqual([])
+    expect((await node.events('p')).map((e) => e.split(':')[0])).toEqual([
+      'Pulled',
+      'Created',
+      'Started',
+      'ResizeStarted',
+      'ResizeCompleted',
+    ])
+  })
+  it('restarts a container that asks for it', async () => {
+    await node.create('p', {
+      containers: [{ ...container, resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] }],
+    })
+    await node.advance()
+    await resize('150m')
+    await node.advance()
+    expect((await node.pod('p')).status.containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      ready: true,
+      resources: { requests: { cpu: '150m' } },
+    })
+  })
+  it('waits for room, and is never granted more than the node has', async () => {
+    await node.create('p', { containers: [container] })
+    await node.create('other', { containers: [{ ...container, resources: { requests: { cpu: '1' } } }] })
+    await node.advance()
+    await resize('1500m')
+    await node.advance()
+    expect(await resizeConditions()).toMatchObject([
+      {
+        type: 'PodResizePending',
+        reason: 'Deferred',
+        message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
+      },
+    ])
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.allocatedResources).toEqual({ cpu: '100m' })
+    await node.restart()
+    await node.advance()
+    expect(await resizeConditions()).toMatchObject([{ reason: 'Deferred' }])
+    await node.client.resource(pods).delete('other', 'default', { gracePeriodSeconds: 1 })
+    await node.advance(2000)
+    expect(await resizeConditions()).toEqual([])
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.allocatedResources).toEqual({ cpu: '1500m' })
+    await resize('3')
+    await node.advance()
+    expect(await resizeConditions()).toMatchObject([{ type: 'PodResizePending', reason: 'Infeasible' }])
+  })
+})
+
 describe('a restarted kubelet', () => {
   it('takes over what runs and writes nothing', async () => {
     await node.create('p', { containers: [{ name: 'c', image: 'img:1', readinessProbe: { tcpSocket: { port: 80 } } }] })

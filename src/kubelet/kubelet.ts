@@ -135,6 +135,7 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
       await serviceInformer.synced
       return [...serviceInformer.list()].map(factsOf)
     },
+    resizePending: (pod) => podSet()?.resizePending(pod),
     userAgent,
     runtimeHandler: async (name) => (await client.resource(runtimeClasses).find(name))?.handler,
   }
@@ -178,6 +179,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       update: (pod) => set.apply(pod),
       delete: (pod) => set.remove(pod),
     })
+    set.considerResizes()
     set.endOrphans()
     log.info('kubelet runs', { node: nodeName, runtime: context.runtimeVersion, cpus: machine.cpuCount })
   })

@@ -16,6 +16,7 @@ const facts: StatusFacts = {
   ready: () => true,
   ended: false,
   failure: undefined,
+  resize: { enforced: new Map(), pending: undefined, progress: undefined },
   messages: new Map(),
 }
 /** 'a' runs, 'a0' ended with 0, 'a1' with 1, 'a!' by OOM, 'a?' was created only. */

@@ -1,13 +1,28 @@
 // What the steps of a pod's life see of its worker.
+import type { CgroupResources } from '../ports/node-host.ts'
 import type { RuntimeFacts } from './field-ref.ts'
 import type { PodPaths } from './paths.ts'
 import type { PodVolumes } from './pod-volumes.ts'
+import type { Pending } from './resize.ts'
 import type { Waiting } from './status.ts'
-import type { Pod } from './types.ts'
+import type { Container, Pod } from './types.ts'
+
+type Requirements = NonNullable<Container['resources']>
+
+export interface ResizeState {
+  /** What the runtime enforces, by container id. */
+  readonly enforced: Map<string, Requirements>
+  /** What the pod's cgroup is set to. */
+  cgroup: CgroupResources
+  /** Why the newest wish is not granted. */
+  pending: Pending | undefined
+  /** Containers are being changed; a reason says what went wrong. */
+  progress: Waiting | undefined
+}
 
 export interface PodHandle {
   readonly uid: string
-  /** The newest that the API or the manifest says. */
+  /** The newest that the API or the manifest says, with the resources that this node has granted. */
   readonly pod: Pod
   readonly paths: PodPaths
   readonly volumes: PodVolumes
@@ -15,6 +30,7 @@ export interface PodHandle {
   readonly waiting: Map<string, Waiting>
   /** Until when a container that could not be started is left alone, by name, on the monotonic clock. */
   readonly holds: Map<string, number>
+  readonly resize: ResizeState
   /** Aborted when the pod is to end. */
   readonly ending: AbortSignal
   readonly facts: () => RuntimeFacts

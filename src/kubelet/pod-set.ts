@@ -7,6 +7,7 @@ import { podPaths, podsRoot } from './paths.ts'
 import { removePodFiles } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
 import { cpuShares, podAmount, qosCgroup, qosOf } from './resources.ts'
+import { type Pending, resizePending } from './resize.ts'
 import type { Waiting } from './status.ts'
 import { namespaceOf, type Pod } from './types.ts'
 
@@ -47,7 +48,9 @@ export class PodSet {
   apply(pod: Pod): void {
     const known = this.#workers.get(pod.metadata.uid)
     if (known !== undefined) {
+      const resized = known.pod.metadata.generation !== pod.metadata.generation
       known.update(pod)
+      if (resized) this.#balance()
       return
     }
     const refusal = this.#refusal(pod)
@@ -66,8 +69,25 @@ export class PodSet {
     const { phase } = pod.status
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
-    const others = [...this.#workers.values()].filter((w) => !w.isEnded && !w.hasFailed).map((w) => w.pod)
+    const others = this.#others(pod)
     return refusePod(pod, { node: this.#node(), allocatable: this.#allocatable(), others, config })
+  }
+  /** The other pods that hold resources of the node. */
+  #others(pod: Pod): readonly Pod[] {
+    const holding = [...this.#workers.values()].filter((w) => !w.isEnded && !w.hasFailed && w.uid !== pod.metadata.uid)
+    return holding.map((w) => w.pod)
+  }
+  resizePending(pod: Pod): Pending | undefined {
+    return resizePending(pod, this.#others(pod), this.#allocatable())
+  }
+  /** Looks at every wish for other resources, once all pods are known. */
+  considerResizes(): void {
+    for (const worker of this.#workers.values()) worker.considerResize()
+  }
+  /** Resources have become free: wishes that had to wait are looked at again. */
+  #reconsider(): void {
+    for (const worker of this.#workers.values())
+      if (worker.resize.pending?.reason === 'Deferred') worker.considerResize()
   }
   remove(last: Pod): void {
     this.#workers.get(last.metadata.uid)?.remove(last)
@@ -132,6 +152,7 @@ export class PodSet {
   #drop(uid: string, worker: PodWorker): void {
     if (this.#workers.get(uid) === worker) this.#workers.delete(uid)
     this.#balance()
+    this.#reconsider()
   }
   /** The shares of all Burstable pods together follow their requests. Boundary: a failure is logged. */
   #balance(): void {

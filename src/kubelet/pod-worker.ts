@@ -11,10 +11,20 @@ import { parseSeconds } from './back-off.ts'
 import type { KubeletContext } from './context.ts'
 import type { RuntimeFacts } from './field-ref.ts'
 import { podGraceSeconds } from './kill-container.ts'
-import { containerHash } from './labels.ts'
+import { containerHash, containerNameOf } from './labels.ts'
 import { type PodPaths, podPaths } from './paths.ts'
-import type { PodHandle } from './pod-handle.ts'
+import type { PodRuntime } from './plan-pod.ts'
+import type { PodHandle, ResizeState } from './pod-handle.ts'
 import { PodVolumes } from './pod-volumes.ts'
+import { podCgroupResources } from './resources.ts'
+import {
+  restoredPending,
+  type Allocation,
+  isResizeWished,
+  restoredAllocation,
+  wishedAllocation,
+  withAllocation,
+} from './resize.ts'
 import { computeStatus, isPodDone, type StatusFacts, type Waiting } from './status.ts'
 import { erasePod, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
 import { terminationMessage } from './termination-message.ts'
@@ -31,8 +41,12 @@ export class PodWorker implements PodHandle {
   readonly volumes: PodVolumes
   readonly waiting = new Map<string, Waiting>()
   readonly holds = new Map<string, number>()
-  /** The pod as the API or the manifest says it. */
+  readonly resize: ResizeState
+  /** The pod as the API or the manifest says it, with the resources that are granted. */
   pod: Pod
+  /** The same with the resources that are wished. */
+  #wished: Pod
+  #allocation: Allocation
   readonly #context: KubeletContext
   readonly #abort = new AbortController()
   readonly #messages = new Map<string, string>()
@@ -57,8 +71,12 @@ export class PodWorker implements PodHandle {
 
   constructor(context: KubeletContext, pod: Pod) {
     this.#context = context
-    this.pod = pod
     this.uid = pod.metadata.uid
+    this.#wished = pod
+    this.#allocation = restoredAllocation(pod)
+    this.pod = withAllocation(pod, this.#allocation)
+    const cgroup = podCgroupResources(this.pod, context.config.podPidsLimit)
+    this.resize = { enforced: new Map(), cgroup, pending: restoredPending(pod), progress: undefined }
     this.paths = podPaths(context.config.rootDirectory, this.uid)
     const { disk, clock, objects, tokens, allocatable } = context
     this.volumes = new PodVolumes({ disk, clock, objects, tokens, allocatable }, this.paths)
@@ -96,7 +114,9 @@ export class PodWorker implements PodHandle {
   /** Takes in what the API says now. */
   update(pod: Pod): void {
     const before = this.pod.metadata
-    this.pod = pod
+    this.#wished = pod
+    this.pod = withAllocation(pod, this.#allocation)
+    if (before.generation !== pod.metadata.generation) this.considerResize()
     const { labels, annotations, generation, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata
     if (!equal(before.labels, labels) || !equal(before.annotations, annotations)) this.#refresh = true
     // What comes back is mostly our own status: then there is nothing to do, and a wait must not be cut short.
@@ -114,9 +134,31 @@ export class PodWorker implements PodHandle {
     if (this.#grace !== undefined && !this.#ended && seconds < this.#grace.seconds) this.#hurry(this.#grace, seconds)
     this.wake()
   }
+  /** Grants a wish for other resources if the node has room. */
+  considerResize(): void {
+    const wished = isResizeWished(this.#wished, this.#allocation)
+    if (!wished && this.resize.pending === undefined) return
+    const pending = wished ? this.#context.resizePending(this.#wished) : undefined
+    const before = this.resize.pending
+    this.resize.pending = pending
+    if (pending !== undefined && (before?.reason !== pending.reason || before.message !== pending.message))
+      this.#context.record(
+        this.#wished,
+        undefined,
+        'Warning',
+        `Resize${pending.reason}`,
+        `Pod resize ${pending.reason}: ${pending.message}`,
+      )
+    if (pending === undefined) {
+      this.#allocation = wishedAllocation(this.#wished)
+      this.pod = this.#wished
+    }
+    this.publish()
+    this.wake()
+  }
   /** The API no longer has the pod: whatever runs of it must end. */
   remove(last: Pod): void {
-    this.pod = last
+    this.pod = withAllocation(last, this.#allocation)
     this.#gone = true
     this.#abort.abort()
     this.wake()
@@ -301,6 +343,7 @@ export class PodWorker implements PodHandle {
       for (const status of view.pod(this.uid).containers)
         if (status.state === 'exited' && !this.#messages.has(status.id)) await this.#readMessage(status)
       const runtime = view.pod(this.uid)
+      this.#noteEnforced(runtime)
       probes.sync(this.pod, runtime, this.isEnding)
       const old = writer.last(this.uid) ?? this.pod.status
       if (!this.#gone) writer.set(this.pod, computeStatus(this.pod, runtime, old, this.#statusFacts(this.#ended)))
@@ -317,6 +360,19 @@ export class PodWorker implements PodHandle {
     }
     this.#messages.set(status.id, message === '' ? status.message : message)
   }
+  /** A run that is new to us got what is granted; one from before a restart has what the status said of it. */
+  #noteEnforced(runtime: PodRuntime): void {
+    const { enforced } = this.resize
+    const { containerStatuses = [], initContainerStatuses = [] } = this.pod.status
+    for (const { id, state, labels, annotations } of runtime.containers) {
+      if (state !== 'running' || enforced.has(id)) continue
+      const known = [...containerStatuses, ...initContainerStatuses].find((s) => s.containerID?.endsWith(`//${id}`))
+      const granted = this.#allocation.get(containerNameOf({ labels, annotations }))
+      const resources = known?.resources ?? granted
+      if (resources !== undefined) enforced.set(id, resources)
+    }
+    for (const id of enforced.keys()) if (!runtime.containers.some((c) => c.id === id)) enforced.delete(id)
+  }
   #statusFacts(ended: boolean): StatusFacts {
     const { clock, hostIPs, runtimeName, probes } = this.#context
     return {
@@ -328,6 +384,7 @@ export class PodWorker implements PodHandle {
       ready: (id) => probes.ready(id),
       ended,
       failure: this.#failure,
+      resize: this.resize,
       messages: this.#messages,
     }
   }

@@ -6,6 +6,7 @@ import { type Clock, type Timer } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import { pods } from '../api/core/pod.ts'
 import type { Client } from '../client/client.ts'
+import { passingConditions } from './conditions.ts'
 import { namespaceOf, type Pod, type PodStatus } from './types.ts'
 
 const retryMs = 1000
@@ -42,14 +43,19 @@ export function statusPatch(from: PodStatus, to: PodStatus): Record<string, unkn
         condition,
       ),
   )
-  if (conditions.length > 0)
-    patch['conditions'] = conditions.map((condition) => {
-      const before = from.conditions?.find((c) => c.type === condition.type)
-      const gone = (['reason', 'message'] as const).filter(
-        (f) => condition[f] === undefined && before?.[f] !== undefined,
-      )
-      return { ...condition, ...Object.fromEntries(gone.map((f) => [f, null])) }
-    })
+  const over = passingConditions.filter(
+    (type) => from.conditions?.some((c) => c.type === type) && !to.conditions?.some((c) => c.type === type),
+  )
+  if (conditions.length + over.length > 0)
+    patch['conditions'] = conditions
+      .map((condition): object => {
+        const before = from.conditions?.find((c) => c.type === condition.type)
+        const gone = (['reason', 'message'] as const).filter(
+          (f) => condition[f] === undefined && before?.[f] !== undefined,
+        )
+        return { ...condition, ...Object.fromEntries(gone.map((f) => [f, null])) }
+      })
+      .concat(over.map((type) => ({ type, $patch: 'delete' })))
   return Object.keys(patch).length === 0 ? undefined : patch
 }
 

@@ -11,6 +11,7 @@ import {
   type AnyContainer,
   type ApiContainerState,
   type ApiContainerStatus,
+  type Container,
   isHostNetwork,
   isSidecar,
   type Pod,
@@ -36,6 +37,12 @@ export interface StatusFacts {
   readonly ended: boolean
   /** The pod fails as a whole: evicted, past its deadline, refused. */
   readonly failure: Waiting | undefined
+  readonly resize: {
+    /** Resources that the runtime enforces, by container id. */
+    readonly enforced: ReadonlyMap<string, NonNullable<Container['resources']>>
+    readonly pending: Waiting | undefined
+    readonly progress: Waiting | undefined
+  }
   /** Text of the termination message by container id. */
   readonly messages: ReadonlyMap<string, string>
 }
@@ -89,13 +96,14 @@ function withoutRuntime(
   return { ...base, restartCount: base.restartCount + 1, lastState: { terminated: vanished } }
 }
 
-function details(container: AnyContainer, status: ContainerStatus): Partial<ApiContainerStatus> {
-  const resources = 'resources' in container ? container.resources : undefined
+function details(container: AnyContainer, status: ContainerStatus, facts: StatusFacts): Partial<ApiContainerStatus> {
+  const granted = 'resources' in container ? container.resources : undefined
+  const resources = facts.resize.enforced.get(status.id) ?? granted
   const mounts = container.volumeMounts ?? []
   return {
     ...(resources === undefined || Object.keys(resources).length === 0 || status.state !== 'running'
       ? {}
-      : { resources, ...(resources.requests === undefined ? {} : { allocatedResources: resources.requests }) }),
+      : { resources, ...(granted?.requests === undefined ? {} : { allocatedResources: granted.requests }) }),
     ...(mounts.length === 0
       ? {}
       : {
@@ -158,7 +166,7 @@ function containerStatus(
     started: running && (regularInit || facts.started(newest.id)),
     state: shown,
     lastState,
-    ...details(container, newest),
+    ...details(container, newest, facts),
   }
 }
 
@@ -237,7 +245,13 @@ export function computeStatus(
   return {
     phase,
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
-    conditions: podConditions(pod, runtime, { phase, initContainerStatuses, containerStatuses }, old, facts.nowMs),
+    conditions: podConditions(
+      pod,
+      runtime,
+      { phase, initContainerStatuses, containerStatuses, ...facts.resize },
+      old,
+      facts.nowMs,
+    ),
     ...(reason ? { reason } : {}),
     ...(message ? { message } : {}),
     ...(hostIPs[0] === undefined ? {} : { hostIP: hostIPs[0], hostIPs: hostIPs.map((ip) => ({ ip })) }),
