@@ -191,12 +191,18 @@ function mapDecoder(schema: MapSchema): Decoder {
 interface FieldPlan {
   readonly decode: Decoder
   readonly omitZero: boolean
+  /** An optional list or map that is empty is as good as absent: Go writes neither (omitempty). */
+  readonly omitEmpty: boolean
 }
 function objectDecoder(schema: ObjectSchema): Decoder {
   const plans = new Map<string, FieldPlan>()
   const filled: (readonly [string, (context: Context) => Json])[] = []
   for (const [name, field] of Object.entries(schema.fields)) {
-    plans.set(name, { decode: decoderOf(field.schema), omitZero: field.omitZero === true })
+    plans.set(name, {
+      decode: decoderOf(field.schema),
+      omitZero: field.omitZero === true,
+      omitEmpty: field.presence === 'optional' && (field.schema.type === 'array' || field.schema.type === 'map'),
+    })
     if (field.presence === 'struct') filled.push([name, zeroOf(field.schema)])
     else if (field.presence === 'required' && field.tag !== 0 && hasZero(field)) {
       filled.push([name, zeroOf(field.schema)])
@@ -219,12 +225,19 @@ function objectDecoder(schema: ObjectSchema): Decoder {
       context.path[at] = key
       const decoded = plan.decode(member, context)
       if (plan.omitZero && !context.sparse && (decoded === '' || decoded === 0 || decoded === false)) continue
+      if (plan.omitEmpty && !context.sparse && isEmptyContainer(decoded)) continue
       out[key] = decoded
     }
     context.depth = at
     if (!context.sparse) for (const [name, zero] of filled) if (out[name] === undefined) out[name] = zero(context)
     return out
   }
+}
+
+function isEmptyContainer(value: Json): boolean {
+  if (Array.isArray(value)) return value.length === 0
+  for (const _ in value as JsonObject) return false
+  return true
 }
 
 function reportUnknown(context: Context, at: number, key: string): void {
