@@ -84,7 +84,7 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
   undo.push(async () => {
     const node = await starting.catch(() => undefined)
     node?.release()
-    if (runtime === 'containerd') await removeNode({ instance, onProgress, graceSeconds: 0 })
+    if (runtime !== 'sim') await removeNode({ instance, onProgress, graceSeconds: 0, sharedRuntime: sharedOf(runtime) })
   })
   const store = await openStore(options, ports)
   undo.push(() => store.close())
@@ -127,12 +127,16 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
     await http.close(500)
     hostNode.release()
     await store.close()
-    if (pods === 'remove' && runtime === 'containerd') await removeNode({ instance, onProgress })
+    if (pods === 'remove' && runtime !== 'sim')
+      await removeNode({ instance, onProgress, sharedRuntime: sharedOf(runtime) })
     removeRunState(dataDir)
     await undo[0]?.()
   }
   return { url, nodeName, nodeReady: nodeReady(cluster, nodeName), stop }
 }
+
+/** The address of a runtime that is not ours. */
+const sharedOf = (runtime: string): string | undefined => (runtime.startsWith('unix://') ? runtime : undefined)
 
 function openLog(dataDir: string): Log {
   const path = logPath(dataDir)

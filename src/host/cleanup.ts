@@ -7,7 +7,8 @@ import { silentLog } from '../ports/log.ts'
 import { createCgroups, leftoverCgroups } from './cgroups.ts'
 import { cniFolders } from './cni/cni-config.ts'
 import { runningContainerd, shimsOf, startContainerd, stopContainerd } from './containerd/containerd.ts'
-import { createCriRuntime } from './cri/runtime.ts'
+import { withOwner } from './cri/owned.ts'
+import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { createDisk } from './disk.ts'
 import type { Instance } from './instance.ts'
 import { mountsBelow } from './mounts.ts'
@@ -18,6 +19,8 @@ import { createShell } from './shell.ts'
 export interface CleanupOptions {
   readonly instance: Instance
   readonly onProgress: (text: string) => void
+  /** A runtime that is not ours, by its address: our pods go, it stays. */
+  readonly sharedRuntime?: string | undefined
   /** How long containers may take to stop by themselves. */
   readonly graceSeconds?: number
 }
@@ -25,7 +28,8 @@ export interface CleanupOptions {
 /** Needs root where there is anything to take away. Rejects when something of it stays. */
 export async function removeNode(options: CleanupOptions): Promise<void> {
   const { instance, onProgress } = options
-  if (!existsSync(join(instance.dataDir, 'containerd'))) return
+  // A simulated cluster has made nothing.
+  if (!['containerd', 'cni'].some((name) => existsSync(join(instance.dataDir, name)))) return
   const shell = createShell()
   const disk = createDisk(shell)
   try {
@@ -66,19 +70,31 @@ function removeDevices(instance: Instance): string {
 }
 
 /** Stops what runs through the runtime, which knows how: its network plugins are called, its mounts taken away. */
-async function removePods({ instance, onProgress, graceSeconds = 2 }: CleanupOptions): Promise<void> {
+async function removePods(options: CleanupOptions): Promise<void> {
+  const { instance, sharedRuntime } = options
+  if (sharedRuntime !== undefined) {
+    if (!existsSync(sharedRuntime.replace('unix://', ''))) return
+    return stopAll(createCriRuntime({ address: sharedRuntime, log: silentLog }), options)
+  }
   const state = join(instance.dataDir, 'containerd', 'state')
   const running = runningContainerd(instance) !== undefined
   const remains = shimsOf(instance).length > 0 || mountsBelow(state).length > 0
   if (!running && !remains) return
-  const options = {
+  const containerd = await startContainerd({
     instance,
     log: silentLog,
     cniBinDir: cniBinDir() ?? '/usr/lib/cni',
     cniConfDir: cniFolders(instance).confDir,
+  })
+  try {
+    await stopAll(createCriRuntime({ address: containerd.address, log: silentLog }), options)
+  } finally {
+    containerd.release()
   }
-  const containerd = await startContainerd(options)
-  const runtime = createCriRuntime({ address: containerd.address, log: silentLog })
+}
+async function stopAll(everything: CriRuntime, options: CleanupOptions): Promise<void> {
+  const { instance, onProgress, graceSeconds = 2 } = options
+  const runtime = withOwner(everything, instance.id)
   try {
     const containers = (await runtime.listContainers()).filter((container) => container.state === 'running')
     if (containers.length > 0) onProgress(`stopping ${containers.length} containers`)
@@ -92,8 +108,7 @@ async function removePods({ instance, onProgress, graceSeconds = 2 }: CleanupOpt
         }),
       )
   } finally {
-    runtime.close()
-    containerd.release()
+    everything.close()
   }
 }
 

@@ -11,6 +11,7 @@ import { createPodRules } from './cni/pod-rules.ts'
 import { type Containerd, startContainerd } from './containerd/containerd.ts'
 import { containerdExtras } from './containerd/import.ts'
 import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
+import { withOwner } from './cri/owned.ts'
 import { createDisk } from './disk.ts'
 import { hostDnsSockets } from './dns-sockets.ts'
 import { type HostIdentity, openIdentity } from './identity.ts'
@@ -61,7 +62,8 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
   const { instance, log, plan } = options
   const shell = createShell()
   const network = startNetworkDevice(shell, instance, plan)
-  const { runtime, containerd } = await startRuntime(options)
+  const { runtime: everything, containerd } = await startRuntime(options)
+  const runtime = withOwner(everything, instance.id)
   const rules = createPodRules({
     instance,
     clusterCidrs: [plan.clusterCidr],

@@ -4,7 +4,7 @@ import { removeNode } from '../../host/cleanup.ts'
 import { gone } from '../../host/containerd/processes.ts'
 import { instanceOf } from '../../host/instance.ts'
 import { type Command, CliError, dataDirFlag, note, out } from '../command.ts'
-import { dataDirOf, removeRunState, runningServer } from '../data-dir.ts'
+import { dataDirOf, readRunState, removeRunState, runningServer } from '../data-dir.ts'
 
 const stopMs = 120_000
 
@@ -19,6 +19,8 @@ export const down: Command = {
   async run(call) {
     const dataDir = dataDirOf(call)
     const keep = call.on('keep-pods')
+    // Of a server that was killed, too: it says which runtime it used.
+    const last = readRunState(dataDir)
     const server = runningServer(dataDir)
     if (server !== undefined) {
       note(`cox: stopping process ${server.pid}`)
@@ -29,7 +31,11 @@ export const down: Command = {
     if (!existsSync(dataDir))
       throw new CliError(`there is no cluster in ${dataDir}: --data-dir names another directory`)
     if (!keep) {
-      await removeNode({ instance: instanceOf(dataDir), onProgress: (text) => note(`cox: ${text}`) })
+      await removeNode({
+        instance: instanceOf(dataDir),
+        onProgress: (text) => note(`cox: ${text}`),
+        sharedRuntime: last?.runtime.startsWith('unix://') === true ? last.runtime : undefined,
+      })
       removeRunState(dataDir)
     }
     if (server === undefined)
