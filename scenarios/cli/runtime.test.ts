@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { removeNode } from '../../src/host/cleanup.ts'
 import { writeCniConfig, cniFolders } from '../../src/host/cni/cni-config.ts'
 import { type Containerd, shimsOf, startContainerd } from '../../src/host/containerd/containerd.ts'
 import { containerdExtras } from '../../src/host/containerd/import.ts'
@@ -86,12 +87,9 @@ beforeAll(async () => {
   runtime.watchEvents((event) => events.push(event))
 })
 afterAll(async () => {
-  for (const { id } of (await runtime?.listPodSandboxes()) ?? []) {
-    await runtime.stopPodSandbox(id)
-    await runtime.removePodSandbox(id)
-  }
   runtime?.close()
-  await containerd?.stop()
+  containerd?.release()
+  await removeNode({ instance, onProgress: () => {} })
   rmSync(dataDir, { recursive: true })
 })
 
