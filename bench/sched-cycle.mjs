@@ -117,6 +117,7 @@ for (let i = 0; i < +a.existing; i++) state.addPod(state.parse(podOf(i, `old${i 
 const pods = Array.from({ length: +a.pods }, (_, i) => podOf(i))
 let placed = 0
 const costs = []
+const cpu0 = process.cpuUsage()
 const t0 = performance.now()
 for (const pod of pods) {
   const started = performance.now()
@@ -129,9 +130,10 @@ for (const pod of pods) {
   costs.push(performance.now() - started)
 }
 const ms = performance.now() - t0
+const cpu = process.cpuUsage(cpu0)
 costs.sort((x, y) => x - y)
 const us = (v) => `${(v * 1000).toFixed(1)}us`
 console.log(
-  `nodes=${a.nodes} pods=${a.pods} existing=${a.existing} spread=${a.spread} placed=${placed} mean=${us(ms / pods.length)}`,
+  `nodes=${a.nodes} pods=${a.pods} existing=${a.existing} spread=${a.spread} placed=${placed} cpu=${us((cpu.user + cpu.system) / 1000 / pods.length)} mean=${us(ms / pods.length)}`,
   `p50=${us(costs[costs.length >> 1])} p99=${us(costs[Math.floor(costs.length * 0.99)])} max=${us(costs.at(-1))}`,
 )

@@ -1,7 +1,8 @@
 // Asks the plugins of one profile, from PreFilter to the chosen node. Everything here runs without interruption.
 import type { Random } from '../ports/random.ts'
 import { createDice } from './dice.ts'
-import { broken, type Cycle, type Plugin, type Rejection, unresolvable, type Verdict, Verdicts } from './framework.ts'
+import { broken, type Cycle, type Plugin, unresolvable, type Verdict, Verdicts } from './framework.ts'
+import { type NodeAnswers, NodeCache } from './node-cache.ts'
 import type { PointPlugins, ScoringPlugin } from './profiles.ts'
 import type { Nominator } from './queue/nominator.ts'
 import type { ClusterState } from './state/cluster-state.ts'
@@ -35,6 +36,10 @@ export function enoughNodes(nodes: number, percentage: number): number {
 interface Active {
   readonly cycle: Cycle
   readonly filters: readonly Plugin[]
+  /** Of these, the ones whose answers are remembered by node, and the rest. */
+  readonly local: readonly Plugin[]
+  readonly other: readonly Plugin[]
+  readonly answers: NodeAnswers
 }
 
 export class FrameworkRun {
@@ -46,9 +51,11 @@ export class FrameworkRun {
   /** Where the next search begins, so that all nodes get their turn. */
   private start = 0
   private active: Active | undefined
+  private readonly cache: NodeCache
   /** Assumed pods that a trial took away. */
   private readonly assumedAway = new Set<string>()
-  private readonly totals: { data: Float64Array } = { data: new Float64Array(128) }
+  private totals = new Float64Array(128)
+  private single = new Float64Array(128)
 
   constructor(options: {
     readonly points: PointPlugins
@@ -62,6 +69,7 @@ export class FrameworkRun {
     this.nominator = options.nominator
     this.dice = createDice(options.random)
     this.percentage = options.percentageOfNodesToScore
+    this.cache = new NodeCache(options.points.all)
   }
 
   /** Finds the best node for the cycle's pod, or says why there is none. */
@@ -117,7 +125,8 @@ export class FrameworkRun {
       } else return { refused: { plugin: plugin.name, rejection: result } }
     }
     const filters = skipped.size === 0 ? this.points.filter : this.points.filter.filter((p) => !skipped.has(p))
-    this.active = { cycle, filters }
+    const answers = this.cache.for(cycle.pod)
+    this.active = { cycle, filters, local: filters.filter(isLocal), other: filters.filter(isOther), answers }
     return { allowed, restrictedBy }
   }
   private allowedNodes(allowed: ReadonlySet<string>): NodeInfo[] {
@@ -137,7 +146,7 @@ export class FrameworkRun {
   private search(cycle: Cycle, nodes: readonly NodeInfo[], verdicts: Verdicts) {
     const count = nodes.length
     const enough = enoughNodes(count, this.percentage)
-    const filters = this.activeFilters(cycle)
+    const active = this.activeOf(cycle)
     const plain = this.nominator.isEmpty
     const feasible: NodeInfo[] = []
     let evaluated = 0
@@ -146,24 +155,20 @@ export class FrameworkRun {
       const node = nodes[at] as NodeInfo
       at = at + 1 === count ? 0 : at + 1
       evaluated++
-      if (plain) {
-        if (firstRefusal(cycle, node, filters, verdicts) === undefined) feasible.push(node)
-        continue
-      }
-      const verdict = this.filterWithNominated(cycle, node)
+      const verdict = plain ? firstRefusal(active, node) : this.filterWithNominated(cycle, node)
       if (verdict === undefined) feasible.push(node)
-      else verdicts.set(node.slot, verdict.plugin, verdict.rejection)
+      else verdicts.set(node.slot, verdict)
     }
     this.start = at
     return { feasible, evaluated }
   }
-  private activeFilters(cycle: Cycle): readonly Plugin[] {
+  private activeOf(cycle: Cycle): Active {
     if (this.active?.cycle !== cycle) throw new Error('PreFilter has not run for this cycle')
-    return this.active.filters
+    return this.active
   }
   /** The first refusal of a node, undefined where it is feasible. */
   filter(cycle: Cycle, node: NodeInfo): Verdict | undefined {
-    for (const plugin of this.activeFilters(cycle)) {
+    for (const plugin of this.activeOf(cycle).filters) {
       const rejection = plugin.filter?.(cycle, node)
       if (rejection !== undefined) return { plugin: plugin.name, rejection }
     }
@@ -172,7 +177,7 @@ export class FrameworkRun {
   /** All refusals of a node: one of each plugin that refuses it. */
   filterAll(cycle: Cycle, node: NodeInfo): Verdict[] {
     const verdicts: Verdict[] = []
-    for (const plugin of this.activeFilters(cycle)) {
+    for (const plugin of this.activeOf(cycle).filters) {
       const rejection = plugin.filter?.(cycle, node)
       if (rejection !== undefined) verdicts.push({ plugin: plugin.name, rejection })
     }
@@ -220,9 +225,17 @@ export class FrameworkRun {
   }
   /** Weighted sums in the order of `nodes`; valid until the next call. */
   private scores(cycle: Cycle, nodes: readonly NodeInfo[]): Float64Array {
-    if (this.totals.data.length < nodes.length) this.totals.data = new Float64Array(nodes.length * 2)
-    const totals = this.totals.data.subarray(0, nodes.length).fill(0)
-    for (const scoring of this.scorers(cycle, nodes)) {
+    if (this.totals.length < nodes.length) {
+      this.totals = new Float64Array(nodes.length * 2)
+      this.single = new Float64Array(nodes.length * 2)
+    }
+    const { answers } = this.activeOf(cycle)
+    const totals = this.totals.subarray(0, nodes.length)
+    const scorers = this.scorers(cycle, nodes)
+    const local = scorers.filter(({ plugin }) => isLocal(plugin) && plugin.normalize === undefined)
+    for (let i = 0; i < nodes.length; i++) totals[i] = answers.sum(cycle, nodes[i] as NodeInfo, local)
+    for (const scoring of scorers) {
+      if (local.includes(scoring)) continue
       const scores = this.scoresOf(scoring, cycle, nodes)
       for (let i = 0; i < scores.length; i++) totals[i] = (totals[i] ?? 0) + (scores[i] ?? 0) * scoring.weight
     }
@@ -234,9 +247,9 @@ export class FrameworkRun {
     for (const plugin of this.points.preScore) if (plugin.preScore?.(cycle, nodes) === 'skip') skipped.add(plugin)
     return this.points.score.filter(({ plugin }) => !skipped.has(plugin))
   }
-  /** Normalized scores of one plugin. */
+  /** Normalized scores of one plugin; valid until the next call. */
   scoresOf({ plugin }: ScoringPlugin, cycle: Cycle, nodes: readonly NodeInfo[]): Float64Array {
-    const scores = new Float64Array(nodes.length)
+    const scores = this.single.subarray(0, nodes.length)
     for (let i = 0; i < nodes.length; i++) scores[i] = plugin.score?.(cycle, nodes[i] as NodeInfo) ?? 0
     plugin.normalize?.(cycle, scores, nodes)
     return scores
@@ -254,20 +267,16 @@ export class FrameworkRun {
   }
 }
 
-/** Returns the refusal after noting it. */
-function firstRefusal(
-  cycle: Cycle,
-  node: NodeInfo,
-  filters: readonly Plugin[],
-  verdicts: Verdicts,
-): Rejection | undefined {
-  for (let i = 0; i < filters.length; i++) {
-    const plugin = filters[i] as Plugin
+const isLocal = (plugin: Plugin): boolean => plugin.signature !== undefined
+const isOther = (plugin: Plugin): boolean => plugin.signature === undefined
+
+function firstRefusal({ cycle, local, other, answers }: Active, node: NodeInfo): Verdict | undefined {
+  const refusal = answers.refusal(cycle, node, local)
+  if (refusal !== undefined) return refusal
+  for (let i = 0; i < other.length; i++) {
+    const plugin = other[i] as Plugin
     const rejection = plugin.filter?.(cycle, node)
-    if (rejection !== undefined) {
-      verdicts.set(node.slot, plugin.name, rejection)
-      return rejection
-    }
+    if (rejection !== undefined) return { plugin: plugin.name, rejection }
   }
   return undefined
 }
@@ -283,7 +292,8 @@ function markOthers(
   verdicts: Verdicts,
 ): void {
   const rejection = unresolvable(`node(s) didn't satisfy plugin(s) [${[...plugins].sort().join(' ')}]`)
-  for (const node of nodes) if (!allowed.has(node.name)) verdicts.set(node.slot, plugins[0] ?? '', rejection)
+  for (const node of nodes)
+    if (!allowed.has(node.name)) verdicts.set(node.slot, { plugin: plugins[0] ?? '', rejection })
 }
 
 /** A plugin's defect as a rejection: it must not end the scheduler. */

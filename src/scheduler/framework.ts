@@ -32,22 +32,28 @@ export interface Verdict {
   readonly plugin: string
   readonly rejection: Rejection
 }
-/** Why each node was refused, by the node's slot. */
+/** Why each node was refused, by the node's slot. Written for many nodes of a cycle, read only when none was found. */
 export class Verdicts {
-  private readonly bySlot: (Verdict | undefined)[] = []
-  private readonly shared = new Map<Rejection, Verdict>()
+  private readonly slots: number[] = []
+  private readonly found: Verdict[] = []
   private readonly refusers = new Set<string>()
-  set(slot: number, plugin: string, rejection: Rejection): void {
-    let verdict = this.shared.get(rejection)
-    if (verdict === undefined || verdict.plugin !== plugin) {
-      verdict = { plugin, rejection }
-      this.shared.set(rejection, verdict)
-      this.refusers.add(plugin)
-    }
-    this.bySlot[slot] = verdict
+  private bySlot: Map<number, Verdict> | undefined
+  private last = ''
+  set(slot: number, verdict: Verdict): void {
+    this.slots.push(slot)
+    this.found.push(verdict)
+    this.bySlot = undefined
+    if (verdict.plugin === this.last) return
+    this.last = verdict.plugin
+    this.refusers.add(verdict.plugin)
   }
+  /** The last that was set. */
   get(slot: number): Verdict | undefined {
-    return this.bySlot[slot]
+    if (this.bySlot === undefined) {
+      this.bySlot = new Map()
+      this.found.forEach((verdict, i) => this.bySlot?.set(this.slots[i] ?? -1, verdict))
+    }
+    return this.bySlot.get(slot)
   }
   /** Names of the plugins that refused a node. */
   get plugins(): ReadonlySet<string> {
@@ -93,6 +99,11 @@ export interface Plugin {
   less?(a: QueuedPod, b: QueuedPod): boolean
   preFilter?(cycle: Cycle): PreFilterResult
   filter?(cycle: Cycle, node: NodeInfo): Rejection | undefined
+  /**
+   * Given where Filter and un-normalized Score look at nothing but the pod and the node: pods with equal signatures get
+   * the same answers from this plugin for as long as the node does not change, so it is not asked again.
+   */
+  signature?(pod: PodInfo): string
   /** For a plugin that keeps counts of its own: a pod is tried on, or taken from, a node during the cycle. */
   addPod?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void
   removePod?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void

@@ -29,6 +29,7 @@ export const nodeAffinity: PluginFactory = {
     let preferred: readonly Weighted[] = []
     return {
       name: 'NodeAffinity',
+      signature: ({ nodesKey }) => nodesKey,
       preFilter({ pod }) {
         if (pod.nodesMatch === undefined && enforced === undefined) return 'skip'
         const nodes = pod.namedNodes

@@ -7,6 +7,7 @@ export const nodeName: PluginFactory = {
   name: 'NodeName',
   create: () => ({
     name: 'NodeName',
+    signature: ({ pod }) => pod.spec.nodeName ?? '',
     preFilter: ({ pod }) => (pod.pod.spec.nodeName ? undefined : 'skip'),
     filter: ({ pod }, node) => (pod.pod.spec.nodeName === node.name ? undefined : other),
     hints: { node: (info, { node, change }) => change === 'add' && info.pod.spec.nodeName === node.name },

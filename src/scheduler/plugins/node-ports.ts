@@ -14,6 +14,7 @@ export const nodePorts: PluginFactory = {
   name: 'NodePorts',
   create: () => ({
     name: 'NodePorts',
+    signature: ({ ports }) => ports.map(({ ip, port }) => `${ip}/${port}`).join(),
     preFilter: ({ pod }) => (pod.ports.length === 0 ? 'skip' : undefined),
     filter: ({ pod }, node) => (hasConflict(pod, node) ? taken : undefined),
     hints: {

@@ -51,6 +51,7 @@ export const nodeResourcesBalancedAllocation: PluginFactory = {
     }
     return {
       name: 'NodeResourcesBalancedAllocation',
+      signature: ({ requests }) => requests.key,
       // a pod that asks for nothing balances nothing
       preScore: ({ pod }) => (pod.requests.ids.length === 0 ? 'skip' : undefined),
       score({ pod }, node) {

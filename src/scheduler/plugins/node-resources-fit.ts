@@ -64,6 +64,7 @@ export const nodeResourcesFit: PluginFactory = {
     }
     return {
       name: 'NodeResourcesFit',
+      signature: ({ requests }) => requests.key,
       preFilter({ pod }) {
         ignoreGroups(pod)
         return undefined

@@ -14,6 +14,7 @@ export const nodeUnschedulable: PluginFactory = {
   name: 'NodeUnschedulable',
   create: () => ({
     name: 'NodeUnschedulable',
+    signature: ({ tolerationsKey }) => tolerationsKey,
     filter: ({ pod }, node) => (node.unschedulable && !isOpen(pod, node) ? cordoned : undefined),
     hints: {
       node: (info, { change, node, differs }) => change !== 'delete' && differs.taints && isOpen(info, node),

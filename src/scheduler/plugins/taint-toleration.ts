@@ -19,6 +19,7 @@ export const taintToleration: PluginFactory = {
     let preferred: readonly Toleration[] = []
     return {
       name: 'TaintToleration',
+      signature: ({ tolerationsKey }) => tolerationsKey,
       filter: ({ pod }, node) => (node.hardTaints.length > 0 && !isTolerated(pod, node) ? untolerated : undefined),
       preScore({ pod, state }) {
         if (state.softTainted === 0) return 'skip'

@@ -39,6 +39,13 @@ function claimsOf(pod: Pod): readonly string[] {
   return claims ?? []
 }
 
+function tolerationsKeyOf(tolerations: readonly Toleration[]): string {
+  let text = ''
+  for (const { key = '', operator = '', value = '', effect = '' } of tolerations)
+    text += `${key}|${operator}|${value}|${effect};`
+  return text
+}
+
 export class PodInfo {
   private current: Pod
   private readonly names: ResourceNames
@@ -54,6 +61,7 @@ export class PodInfo {
   readonly ports: readonly HostPort[]
   readonly terms: Terms | undefined
   private lazyNodes: { readonly matches: NodePredicate | undefined } | undefined
+  private lazyTolerationsKey: string | undefined
   private lazyNodesKey: string | undefined
   private lazyClaims: readonly string[] | undefined
 
@@ -76,6 +84,10 @@ export class PodInfo {
   }
   get tolerations(): readonly Toleration[] {
     return this.current.spec.tolerations ?? noTolerations
+  }
+  /** Equal for pods with the same tolerations; seconds do not matter to scheduling. */
+  get tolerationsKey(): string {
+    return (this.lazyTolerationsKey ??= tolerationsKeyOf(this.tolerations))
   }
   /** Undefined where any node will do. */
   get nodesMatch(): NodePredicate | undefined {
@@ -119,11 +131,7 @@ function sameLabels(a: Labels, b: Labels): boolean {
   const keys = Object.keys(a)
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
 }
-const sameRequests = (a: Requests, b: Requests): boolean =>
-  a.cpu === b.cpu &&
-  a.memory === b.memory &&
-  a.ids.length === b.ids.length &&
-  a.ids.every((id, i) => b.ids[i] === id && b.amounts[i] === a.amounts[i])
+const sameRequests = (a: Requests, b: Requests): boolean => a.key === b.key
 
 /** Equality of plain JSON data. */
 export function sameJson(a: unknown, b: unknown): boolean {

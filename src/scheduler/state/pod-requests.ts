@@ -20,6 +20,8 @@ export interface Requests {
   /** With an assumed amount for every container that asks for nothing. */
   readonly scoredCpu: number
   readonly scoredMemory: number
+  /** Equal for pods that ask for the same. */
+  readonly key: string
 }
 
 interface Held {
@@ -127,7 +129,10 @@ export function requestsOf(pod: Pod, names: ResourceNames): Requests {
   const memory = real.get(MEMORY) ?? 0
   const complete = (pod.spec.initContainers?.length ?? 0) === 0 && asksForBoth(pod)
   const scored = complete ? real : new Summer(names, true, pod).total(pod)
-  return { ids, amounts, cpu, memory, scoredCpu: scored.get(CPU) ?? 0, scoredMemory: scored.get(MEMORY) ?? 0 }
+  const scoredCpu = scored.get(CPU) ?? 0
+  const scoredMemory = scored.get(MEMORY) ?? 0
+  const key = `${ids.join()}|${amounts.join()}|${scoredCpu}|${scoredMemory}`
+  return { ids, amounts, cpu, memory, scoredCpu, scoredMemory, key }
 }
 /** Nothing is left to assume. */
 const asksForBoth = (pod: Pod): boolean =>
