@@ -1,12 +1,16 @@
 // The controllers, in the order in which they start. This list is the whole registry.
+import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
+import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
 import { deploymentController } from './deployment.ts'
+import { disruptionController } from './disruption.ts'
 import { endpointSliceController } from './endpoint-slice.ts'
 import { endpointsController } from './endpoints.ts'
 import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
 import { jobController } from './job.ts'
 import { namespaceController } from './namespace.ts'
+import { nodeIpamController } from './node-ipam.ts'
 import { nodeLifecycleController } from './node-lifecycle.ts'
 import { podGarbageCollector } from './pod-garbage-collector.ts'
 import { replicaSetController } from './replica-set.ts'
@@ -15,12 +19,14 @@ import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
 import { statefulSetController } from './stateful-set.ts'
 import { taintEvictionController } from './taint-eviction.ts'
+import { ttlAfterFinishedController } from './ttl-after-finished.ts'
 
 export const allControllers: readonly Controller[] = [
   namespaceController,
   serviceAccountController,
   rootCaPublisher,
   garbageCollector,
+  nodeIpamController,
   nodeLifecycleController,
   taintEvictionController,
   podGarbageCollector,
@@ -32,4 +38,8 @@ export const allControllers: readonly Controller[] = [
   statefulSetController,
   daemonSetController,
   jobController,
+  cronJobController,
+  ttlAfterFinishedController,
+  disruptionController,
+  clusterRoleAggregationController,
 ]

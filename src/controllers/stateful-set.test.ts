@@ -128,7 +128,7 @@ describe('stateful set', () => {
     await cluster.advance()
     expect((await current()).status.updateRevision).toBe(first)
     const revisions = await cluster.all(controllerRevisions)
-    expect(revisions.map((r) => r.revision).sort()).toEqual([2, 3])
+    expect(new Set(revisions.map((r) => r.revision))).toEqual(new Set([2, 3]))
     expect(await images()).toEqual({ 'db-0': 'a:1', 'db-1': 'a:1', 'db-2': 'a:1' })
   })
   it('OnDelete updates only what the user deletes', async () => {
