@@ -1,18 +1,20 @@
 // The kubelet's HTTP paths besides logs, exec, attach and port-forward.
 import type { TransportRequest, TransportResponse } from '../ports/transport.ts'
 import type { KubeletContext } from './context.ts'
-import type { NodeAgent } from './node-agent.ts'
+import { kubeletMetrics, resourceMetrics } from './metrics.ts'
 import type { PodSet } from './pod-set.ts'
+import type { PodWorker } from './pod-worker.ts'
+import type { Stats } from './stats.ts'
 
 export interface HttpParts {
   readonly context: KubeletContext
   readonly pods: PodSet
-  readonly agent: NodeAgent
+  readonly stats: Stats
 }
 
-const text = (body: string, status = 200): TransportResponse => ({
+const text = (body: string, status = 200, type = 'text/plain; charset=utf-8'): TransportResponse => ({
   status,
-  headers: { 'content-type': 'text/plain; charset=utf-8' },
+  headers: { 'content-type': type },
   body: new TextEncoder().encode(body),
 })
 const json = (object: unknown): TransportResponse => ({
@@ -21,12 +23,17 @@ const json = (object: unknown): TransportResponse => ({
   object,
 })
 
-export function kubeletRequest(parts: HttpParts, request: TransportRequest): Promise<TransportResponse> {
-  return Promise.resolve(answer(parts, request))
-}
-function answer({ context, pods }: HttpParts, request: TransportRequest): TransportResponse {
-  const [path = ''] = request.path.split('?')
+/** Boundary: a figure that cannot be had is a 500 with the reason. */
+export async function kubeletRequest(parts: HttpParts, request: TransportRequest): Promise<TransportResponse> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text('method not allowed', 405)
+  try {
+    return await answer(parts, request)
+  } catch (error) {
+    return text(`${error instanceof Error ? error.message : String(error)}\n`, 500)
+  }
+}
+async function answer({ context, pods, stats }: HttpParts, request: TransportRequest): Promise<TransportResponse> {
+  const [path = ''] = request.path.split('?')
   switch (path.replace(/\/$/, '')) {
     case '/healthz':
     case '/healthz/ping':
@@ -35,19 +42,21 @@ function answer({ context, pods }: HttpParts, request: TransportRequest): Transp
     case '/healthz/syncloop':
       return context.view.listedAtMs === 0 ? text('sync loop is not running', 500) : text('ok')
     case '/pods':
-      return json({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [...pods.workers()].map((w) => w.pod) })
+      return podList([...pods.workers()])
     case '/runningpods':
-      return json({
-        kind: 'PodList',
-        apiVersion: 'v1',
-        metadata: {},
-        items: [...pods.workers()]
-          .filter((w) => context.view.pod(w.uid).sandboxes.some((s) => s.ready))
-          .map((w) => w.pod),
-      })
+      return podList([...pods.workers()].filter((w) => context.view.pod(w.uid).sandboxes.some((s) => s.ready)))
     case '/configz':
       return json({ kubeletconfig: { ...context.config } })
+    case '/stats/summary':
+      return json(await stats.summary())
+    case '/metrics/resource':
+      return text(resourceMetrics(await stats.summary()), 200, metricsType)
+    case '/metrics':
+      return text(kubeletMetrics(context, pods), 200, metricsType)
     default:
       return text('404 page not found\n', 404)
   }
 }
+const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
+const podList = (workers: readonly PodWorker[]) =>
+  json({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items: workers.map((w) => w.pod) })

@@ -391,6 +391,53 @@ describe('a restarted kubelet', () => {
   })
 })
 
+describe('a static pod', () => {
+  const manifest = (image: string) =>
+    `apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: c\n    image: ${image}\n`
+  const path = '/etc/manifests/web.yaml'
+  beforeEach(async () => {
+    await node.stop()
+    node = await testNode({ staticPodPath: '/etc/manifests' })
+    node.disk.put(path, manifest('img:1'))
+    await node.advance()
+  })
+  it('runs, and shows itself through a mirror', async () => {
+    const { metadata, status } = await node.pod('web-n1')
+    expect(status).toMatchObject({ phase: 'Running', containerStatuses: [{ ready: true }] })
+    expect(metadata.annotations).toMatchObject({ 'kubernetes.io/config.source': 'file' })
+    expect(metadata.annotations?.['kubernetes.io/config.mirror']).toBe(
+      metadata.annotations?.['kubernetes.io/config.hash'],
+    )
+  })
+  it('is not stopped by deleting the mirror', async () => {
+    const before = await node.pod('web-n1')
+    await node.client.resource(pods).delete('web-n1', 'default')
+    await node.advance(10_000)
+    const after = await node.pod('web-n1')
+    expect(after.metadata.uid).not.toBe(before.metadata.uid)
+    expect(after.status.containerStatuses).toEqual(before.status.containerStatuses)
+    expect(node.runtime.calls.filter((c) => c.startsWith('stop'))).toEqual([])
+  })
+  it('is kept by a restarted kubelet, mirror and all', async () => {
+    const before = await node.pod('web-n1')
+    await node.restart()
+    await node.advance(10_000)
+    expect((await node.pod('web-n1')).metadata.resourceVersion).toBe(before.metadata.resourceVersion)
+    expect(node.runtime.calls.filter((c) => c.startsWith('st'))).toEqual(['start c'])
+  })
+  it('is replaced when its manifest changes, and goes with it', async () => {
+    node.runtime.images.set('img:2', { ...node.runtime.images.get('img:1'), id: 'two', repoTags: ['img:2'] } as never)
+    node.disk.put(path, manifest('img:2'))
+    await node.advance(3000)
+    expect((await node.pod('web-n1')).status.containerStatuses?.[0]?.image).toBe('img:2')
+    expect(node.runtime.running()).toEqual(['c'])
+    await node.disk.remove(path)
+    await node.advance(3000)
+    expect(await node.client.resource(pods).find('web-n1', 'default')).toBeUndefined()
+    expect(node.runtime.running()).toEqual([])
+  })
+})
+
 describe('the node', () => {
   it('registers, is Ready, and renews its lease', async () => {
     await node.advance(1000)

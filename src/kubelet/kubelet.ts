@@ -31,6 +31,8 @@ import { PodSet } from './pod-set.ts'
 import { Probes } from './probes.ts'
 import { prepareNode, unprepareNode } from './prepare-node.ts'
 import { RuntimeView } from './runtime-view.ts'
+import { type Following, followStaticPods } from './static-pods.ts'
+import { Stats } from './stats.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Tokens } from './tokens.ts'
 import { fieldPathOf, type RecordPodEvent } from './types.ts'
@@ -172,6 +174,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   agent.start()
   // Containers must be known before pods are looked at, or running ones would be started twice.
   let unwatchPods = () => {}
+  let following: Following | undefined
   const synced = Promise.all([listed, podInformer.synced]).then(() => {
     agent.update()
     unwatchPods = podInformer.handle({
@@ -180,14 +183,16 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       delete: (pod) => set.remove(pod),
     })
     set.considerResizes()
-    set.endOrphans()
+    following = followStaticPods(context, set)
+    void following.ready.then(() => set.sourcesRead())
     log.info('kubelet runs', { node: nodeName, runtime: context.runtimeVersion, cpus: machine.cpuCount })
   })
+  const stats = new Stats(context, set)
   const api = createNodeApi({
     context,
     findPod: (namespace, name) => set.find(namespace, name),
     onPodChange: (uid, changed) => set.onChange(uid, changed),
-    request: (request) => kubeletRequest({ context, pods: set, agent }, request),
+    request: (request) => kubeletRequest({ context, pods: set, stats }, request),
   })
   return {
     api,
@@ -195,6 +200,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     async stop(stopOptions = { pods: 'keep' }) {
       unwatchNode()
       unwatchPods()
+      following?.stop()
       agent.stop()
       rotation.cancel()
       if (stopOptions.pods === 'remove') await set.removeAll(stopOptions.graceSeconds ?? 2)

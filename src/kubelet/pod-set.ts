@@ -4,12 +4,16 @@ import { refusePod } from './admission.ts'
 import type { KubeletContext } from './context.ts'
 import { ghostPod } from './ghost-pod.ts'
 import { podPaths, podsRoot } from './paths.ts'
+import { MirrorPods, mirrors } from './mirror-pods.ts'
 import { removePodFiles } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
 import { cpuShares, podAmount, qosCgroup, qosOf } from './resources.ts'
 import { type Pending, resizePending } from './resize.ts'
+import { isMirrorPod } from './static-pods.ts'
 import type { Waiting } from './status.ts'
 import { namespaceOf, type Pod } from './types.ts'
+
+const sameName = (a: Pod, b: Pod) => a.metadata.name === b.metadata.name && namespaceOf(a) === namespaceOf(b)
 
 export class PodSet {
   readonly #context: KubeletContext
@@ -17,6 +21,10 @@ export class PodSet {
   readonly #listeners = new Map<string, Set<() => void>>()
   readonly #allocatable: () => Readonly<Record<string, string>>
   readonly #node: () => Node | undefined
+  readonly #mirrors: MirrorPods
+  /** Mirrors that came before the manifests; undefined once these are read. */
+  #strays: Map<string, Pod> | undefined = new Map()
+  readonly #static = new Map<'file' | 'http', readonly Pod[]>()
   #burstableShares = 0
   constructor(
     context: KubeletContext,
@@ -25,6 +33,7 @@ export class PodSet {
   ) {
     this.#context = context
     this.#node = node
+    this.#mirrors = new MirrorPods(context)
     this.#allocatable = allocatable
   }
   allocatable(): Readonly<Record<string, string>> {
@@ -46,6 +55,53 @@ export class PodSet {
   }
   /** Takes in a pod as the API says it. */
   apply(pod: Pod): void {
+    if (isMirrorPod(pod)) return this.#applyMirror(pod)
+    this.#apply(pod)
+  }
+  /** The static pods of one source as they are now. */
+  set(source: 'file' | 'http', pods: readonly Pod[]): void {
+    const before = this.#static.get(source) ?? []
+    this.#static.set(source, pods)
+    for (const gone of before) if (!pods.some((p) => p.metadata.uid === gone.metadata.uid)) this.#removeStatic(gone)
+    for (const pod of pods) {
+      if (this.#workers.has(pod.metadata.uid)) continue
+      this.#apply(pod)
+      if (this.#strays === undefined) this.#showMirror(pod)
+    }
+  }
+  #removeStatic(pod: Pod): void {
+    const worker = this.#workers.get(pod.metadata.uid)
+    if (worker?.mirror !== undefined) void this.#mirrors.remove(worker.mirror)
+    worker?.remove(pod)
+    this.#sweep()
+  }
+  #staticWorker(pod: Pod): PodWorker | undefined {
+    for (const worker of this.#workers.values())
+      if (worker.isStatic && !worker.isRemoved && sameName(worker.pod, pod)) return worker
+    return undefined
+  }
+  #showMirror(pod: Pod): void {
+    this.#mirrors.make(pod, () => {
+      const worker = this.#workers.get(pod.metadata.uid)
+      return worker !== undefined && !worker.isRemoved && worker.mirror === undefined
+    })
+  }
+  #applyMirror(mirror: Pod): void {
+    const worker = this.#staticWorker(mirror)
+    if (worker !== undefined && mirrors(mirror, worker.pod)) worker.mirror = mirror
+    else if (this.#strays === undefined) void this.#mirrors.remove(mirror)
+    else this.#strays.set(mirror.metadata.uid, mirror)
+  }
+  /** All manifests have been read once: now it is known which pods and mirrors nobody wants. */
+  sourcesRead(): void {
+    const strays = this.#strays
+    this.#strays = undefined
+    for (const mirror of strays?.values() ?? []) this.#applyMirror(mirror)
+    for (const worker of this.#workers.values())
+      if (worker.isStatic && worker.mirror === undefined && !worker.isRemoved) this.#showMirror(worker.pod)
+    this.endOrphans()
+  }
+  #apply(pod: Pod): void {
     const known = this.#workers.get(pod.metadata.uid)
     if (known !== undefined) {
       const resized = known.pod.metadata.generation !== pod.metadata.generation
@@ -90,6 +146,14 @@ export class PodSet {
       if (worker.resize.pending?.reason === 'Deferred') worker.considerResize()
   }
   remove(last: Pod): void {
+    if (isMirrorPod(last)) {
+      const worker = this.#staticWorker(last)
+      this.#strays?.delete(last.metadata.uid)
+      if (worker === undefined || worker.mirror?.metadata.uid !== last.metadata.uid) return
+      worker.mirror = undefined
+      this.#showMirror(worker.pod)
+      return
+    }
     this.#workers.get(last.metadata.uid)?.remove(last)
     this.#sweep()
   }

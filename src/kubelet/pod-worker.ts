@@ -25,6 +25,7 @@ import {
   wishedAllocation,
   withAllocation,
 } from './resize.ts'
+import { isStaticPod } from './static-pods.ts'
 import { computeStatus, isPodDone, type StatusFacts, type Waiting } from './status.ts'
 import { erasePod, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
 import { terminationMessage } from './termination-message.ts'
@@ -47,6 +48,8 @@ export class PodWorker implements PodHandle {
   /** The same with the resources that are wished. */
   #wished: Pod
   #allocation: Allocation
+  readonly isStatic: boolean
+  #mirror: Pod | undefined
   readonly #context: KubeletContext
   readonly #abort = new AbortController()
   readonly #messages = new Map<string, string>()
@@ -73,6 +76,7 @@ export class PodWorker implements PodHandle {
     this.#context = context
     this.uid = pod.metadata.uid
     this.#wished = pod
+    this.isStatic = isStaticPod(pod)
     this.#allocation = restoredAllocation(pod)
     this.pod = withAllocation(pod, this.#allocation)
     const cgroup = podCgroupResources(this.pod, context.config.podPidsLimit)
@@ -89,6 +93,14 @@ export class PodWorker implements PodHandle {
   /** True once the pod is being stopped, for whatever reason. */
   get isEnding(): boolean {
     return this.#grace !== undefined
+  }
+  /** The API's picture of a static pod; undefined takes it away. */
+  set mirror(mirror: Pod | undefined) {
+    this.#mirror = mirror
+    this.publish()
+  }
+  get mirror(): Pod | undefined {
+    return this.#mirror
   }
   get hasFailed(): boolean {
     return this.#failure !== undefined
@@ -346,9 +358,14 @@ export class PodWorker implements PodHandle {
       this.#noteEnforced(runtime)
       probes.sync(this.pod, runtime, this.isEnding)
       const old = writer.last(this.uid) ?? this.pod.status
-      if (!this.#gone) writer.set(this.pod, computeStatus(this.pod, runtime, old, this.#statusFacts(this.#ended)))
+      if (!this.#gone)
+        writer.set(this.uid, this.#target(), computeStatus(this.pod, runtime, old, this.#statusFacts(this.#ended)))
     }
     this.#publishing = undefined
+  }
+  /** The API's object that shows the status. */
+  #target(): Pod | undefined {
+    return this.isStatic ? this.#mirror : this.#wished
   }
   /** Boundary: a message that cannot be read is none. */
   async #readMessage(status: ContainerStatus): Promise<void> {

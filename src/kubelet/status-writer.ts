@@ -14,14 +14,14 @@ const retryMs = 1000
 const owned = ['reason', 'message', 'initContainerStatuses', 'ephemeralContainerStatuses', 'resize'] as const
 
 interface Entry {
-  pod: Pod
   status: PodStatus
-  /** The API's newest object that we know of. */
-  known: Pod
+  /** The API's newest object that we know of; undefined while a static pod has no mirror. */
+  known: Pod | undefined
   writing: Promise<void> | undefined
   retry: Timer | undefined
 }
 
+const newer = (a: Pod, b: Pod): Pod => (Number(b.metadata.resourceVersion) > Number(a.metadata.resourceVersion) ? b : a)
 const isEmpty = (value: unknown) => value === undefined || (Array.isArray(value) && value.length === 0)
 
 /** A strategic merge patch that turns `from` into `to`; undefined when there is nothing to change. Conditions are merged
@@ -73,17 +73,16 @@ export class StatusWriter {
   last(uid: string): PodStatus | undefined {
     return this.#entries.get(uid)?.status
   }
-  /** Takes a status to be written; `pod` is the API's object as the caller sees it. */
-  set(pod: Pod, status: PodStatus): void {
-    const uid = pod.metadata.uid
+  /** Takes a status to be written to `target`, the API's object as the caller sees it. */
+  set(uid: string, target: Pod | undefined, status: PodStatus): void {
     let entry = this.#entries.get(uid)
     if (entry === undefined) {
-      entry = { pod, status, known: pod, writing: undefined, retry: undefined }
+      entry = { status, known: target, writing: undefined, retry: undefined }
       this.#entries.set(uid, entry)
     }
-    entry.pod = pod
     entry.status = status
-    if (Number(pod.metadata.resourceVersion) > Number(entry.known.metadata.resourceVersion)) entry.known = pod
+    if (target === undefined || target.metadata.uid !== entry.known?.metadata.uid) entry.known = target
+    else entry.known = newer(entry.known, target)
     entry.writing ??= this.#write(uid, entry)
   }
   /** Resolves when the newest status is in the API, or the pod is gone. */
@@ -101,22 +100,23 @@ export class StatusWriter {
   async #write(uid: string, entry: Entry): Promise<void> {
     // After what the caller does in the same turn: several set() in a row are one write.
     await Promise.resolve()
-    while (this.#entries.get(uid) === entry) {
-      const patch = statusPatch(entry.known.status, entry.status)
+    while (this.#entries.get(uid) === entry && entry.known !== undefined) {
+      const { known } = entry
+      const patch = statusPatch(known.status, entry.status)
       if (patch === undefined) break
+      const { name, uid: targetUid } = known.metadata
       try {
-        const body = { metadata: { uid }, status: patch }
-        const { name } = entry.pod.metadata
+        const body = { metadata: { uid: targetUid }, status: patch }
         const answer = await this.#client
           .resource(pods)
-          .patch(name, namespaceOf(entry.pod), 'strategic', body, { subresource: 'status' })
-        if (Number(answer.metadata.resourceVersion) > Number(entry.known.metadata.resourceVersion)) entry.known = answer
+          .patch(name, namespaceOf(known), 'strategic', body, { subresource: 'status' })
+        if (entry.known.metadata.uid === targetUid) entry.known = newer(entry.known, answer)
       } catch (error) {
         // Boundary: the pod is gone or replaced, or the API is away and we come back.
         if (isReason(error, 'NotFound') || isReason(error, 'Conflict')) break
         const refused = error instanceof ApiError && error.code < 500 && error.code !== 429
         this.#log[refused ? 'error' : 'warn']('cannot write a pod status', {
-          pod: entry.pod.metadata.name,
+          pod: name,
           error: String(error),
         })
         entry.retry = this.#clock.after(retryMs, () => {
