@@ -1,7 +1,5 @@
 // The configuration of our private containerd: everything it keeps is below the data directory, plugins that we do not
 // use are off (they cost start time), and what the machine forbids is not asked for.
-import { createHash } from 'node:crypto'
-
 export interface ContainerdSettings {
   readonly root: string
   readonly state: string
@@ -64,6 +62,3 @@ ${cri('.registry')}
   config_path = ${text(settings.registryDir)}
 `
 }
-
-/** Tells whether a running containerd was started with this configuration. */
-export const configDigest = (config: string): string => createHash('sha256').update(config).digest('hex')

@@ -19,7 +19,7 @@ import type { Instance } from '../instance.ts'
 import { pauseArchive, pauseImage } from '../pause/pause-image.ts'
 import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 import { cri } from '../cri/messages.ts'
-import { configDigest, containerdConfig } from './config.ts'
+import { containerdConfig } from './config.ts'
 import { importArchive } from './import.ts'
 import { findProcesses, gone, isAlive, signal } from './processes.ts'
 
@@ -72,9 +72,10 @@ function pathsOf({ dataDir }: Instance): Paths {
 }
 
 /** The containerd of this data directory, if one runs. */
-export function runningContainerd(instance: Instance): number | undefined {
+export const runningContainerd = (instance: Instance): number | undefined => allContainerds(instance)[0]
+function allContainerds(instance: Instance): number[] {
   const { config } = pathsOf(instance)
-  return findProcesses((args) => args[0]?.endsWith('containerd') === true && args.includes(config))[0]
+  return findProcesses((args) => args[0]?.endsWith('containerd') === true && args.includes(config))
 }
 
 /** Starts or adopts the containerd of `instance`; resolves when it answers CRI calls and has the pause image. */
@@ -96,15 +97,15 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     logLevel: options.logLevel ?? 'warn',
   })
   let pid = runningContainerd(instance)
-  const adopted = pid !== undefined
-  if (pid !== undefined && !existsSync(paths.config)) pid = undefined
-  if (pid !== undefined && configDigest(readFileSync(paths.config, 'utf8')) !== configDigest(config)) {
-    // Shims outlive containerd: a restart with the new configuration finds its containers again.
+  const usable =
+    existsSync(instance.containerdSocket) && existsSync(paths.config) && readFileSync(paths.config, 'utf8') === config
+  if (pid !== undefined && !usable) {
+    // Shims outlive containerd: one with the new configuration finds its containers again.
     log.info('containerd is restarted with a new configuration')
-    signal(pid, 'SIGTERM')
-    if (!(await gone(pid, 10_000))) signal(pid, 'SIGKILL')
+    await endContainerds(instance)
     pid = undefined
   }
+  const adopted = pid !== undefined
   writeFileSync(paths.config, config, { mode: 0o600 })
 
   let stopping = false
@@ -182,16 +183,22 @@ export const searchPath = (): string =>
 
 /** Ends the containerd of this data directory and every shim of it. */
 export async function stopContainerd(instance: Instance): Promise<void> {
-  const pid = runningContainerd(instance)
-  if (pid !== undefined) {
-    signal(pid, 'SIGTERM')
-    if (!(await gone(pid, 10_000))) signal(pid, 'SIGKILL')
-  }
+  await endContainerds(instance)
   const shims = shimsOf(instance)
   for (const shim of shims) signal(shim, 'SIGKILL')
   await Promise.all(shims.map((shim) => gone(shim, 5_000)))
   rmSync(instance.containerdSocket, { force: true })
   rmSync(`${instance.containerdSocket}.ttrpc`, { force: true })
+}
+async function endContainerds(instance: Instance): Promise<void> {
+  await Promise.all(
+    allContainerds(instance).map(async (pid) => {
+      signal(pid, 'SIGTERM')
+      if (await gone(pid, 10_000)) return
+      signal(pid, 'SIGKILL')
+      await gone(pid, 5_000)
+    }),
+  )
 }
 export const shimsOf = (instance: Instance): number[] =>
   findProcesses((args) => args[0]?.includes('containerd-shim') === true && args.includes(instance.containerdSocket))
