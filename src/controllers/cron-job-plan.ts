@@ -49,7 +49,7 @@ export function scheduledTime(cronJob: CronJob, schedule: Schedule & { ok: true 
   const step = second - first
   const count = Math.floor((nowMs - first) / step) + 1
   // Walk from close to now, not through a year of minutes; further back only where nothing is found.
-  for (let windowMs = Math.max(step * 2, 86_400_000); ; windowMs *= 8) {
+  for (let windowMs = Math.max(step * 2, 3_600_000); ; windowMs *= 8) {
     const startMs = Math.max(first, nowMs - windowMs)
     let due: number | undefined
     for (let at = next(startMs); at !== undefined && at <= nowMs; at = next(at)) due = at

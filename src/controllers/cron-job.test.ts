@@ -5,6 +5,7 @@ import type { Pod } from '../api/core/pod.ts'
 import { formatTime } from '../api/machinery/time.ts'
 import { cronJobController } from './cron-job.ts'
 import { scheduledTime, scheduleOf, zonedTime } from './cron-job-plan.ts'
+import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
 import { jobController } from './job.ts'
 import { type Outcome, type TestCluster, testCluster } from './testing/cluster.ts'
@@ -12,8 +13,8 @@ import { expiryMs, ttlAfterFinishedController } from './ttl-after-finished.ts'
 
 let cluster: TestCluster
 afterEach(() => cluster?.stop())
-const start = async (runs: (pod: Pod) => Outcome) => {
-  cluster = await testCluster([cronJobController, jobController, ttlAfterFinishedController, garbageCollector], {
+const start = async (runs: (pod: Pod) => Outcome, ...more: Controller[]) => {
+  cluster = await testCluster([cronJobController, jobController, ttlAfterFinishedController, ...more], {
     nodes: 1,
     runs,
   })
@@ -91,7 +92,7 @@ describe('cron job', () => {
     )
   })
   it('its jobs go with it', async () => {
-    await start(() => true)
+    await start(() => true, garbageCollector)
     await create()
     await cluster.advance(2 * minute)
     await cluster.client.resource(cronJobs).delete('c', 'default')
@@ -102,7 +103,7 @@ describe('cron job', () => {
 
 describe('ttl after finished', () => {
   it('deletes a finished job when its time has come', async () => {
-    await start(() => done)
+    await start(() => done, garbageCollector)
     await cluster.client.resource(jobs).create({
       metadata: { name: 'j', namespace: 'default' },
       spec: {

@@ -81,11 +81,15 @@ export function parseCronSchedule(text: string): ParsedSchedule {
       if (error !== undefined) return { ok: false, error }
     }
   const pattern = parts.map((p) => p.replace(/^\?/, '*')).join(' ')
+  const byZone = new Map<string, Cron>()
   return {
     ok: true,
     schedule: {
-      next: (afterMs, timeZone) =>
-        new Cron(pattern, { timezone: timeZone ?? 'UTC', paused: true }).nextRun(new Date(afterMs))?.getTime(),
+      next(afterMs, timeZone = 'UTC') {
+        let cron = byZone.get(timeZone)
+        if (cron === undefined) byZone.set(timeZone, (cron = new Cron(pattern, { timezone: timeZone, paused: true })))
+        return cron.nextRun(new Date(afterMs))?.getTime()
+      },
     },
   }
 }
