@@ -39,6 +39,9 @@ export interface NodeFacts {
 /** Canonical, as the server gives it back: what differs in writing alone would be reported for ever. */
 const kibibytes = (bytes: number) => canonicalQuantity(`${Math.floor(bytes / 1024)}Ki`)
 
+/** The kernel says 2MB and 1GB for what resources call 2Mi and 1Gi. */
+const binaryName = (pageSize: string) => pageSize.replace(/([kKMG])B$/, (_, unit: string) => `${unit.toUpperCase()}i`)
+
 export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBytes' | 'devices'>): Amounts {
   const { machine, config } = facts
   const capacity: Record<string, string> = {
@@ -49,7 +52,7 @@ export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBy
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
   }
-  for (const { pageSize, bytes } of machine.hugepages) capacity[`hugepages-${pageSize}`] = kibibytes(bytes)
+  for (const { pageSize, bytes } of machine.hugepages) capacity[`hugepages-${binaryName(pageSize)}`] = kibibytes(bytes)
   for (const [name, { capacity: count }] of Object.entries(facts.devices)) capacity[name] = String(count)
   return capacity
 }

@@ -59,12 +59,35 @@ export async function startContainer(context: KubeletContext, request: StartRequ
   const image = await unlessAborted(ensured, request.ending)
   if (image === undefined) return failed('ContainerCreating', '', undefined)
   if (!image.ok) return image
+  const volumes = await ensureImageVolumes(context, request)
+  if (volumes !== undefined) return volumes
   const config = await makeConfig(context, request, image.image, image.reference)
   if (!config.ok) {
     context.record(pod, container.name, 'Warning', 'Failed', `Error: ${config.message}`)
     return failed('CreateContainerConfigError', config.message)
   }
   return run(context, request, config.config)
+}
+
+/** Images that the container mounts as volumes are there before it is made; answers why one is not. */
+async function ensureImageVolumes(context: KubeletContext, request: StartRequest): Promise<StartResult | undefined> {
+  const { pod, container, volumes } = request
+  for (const { name } of container.volumeMounts ?? []) {
+    const image = volumes.mounted.get(name)?.image
+    if (image === undefined) continue
+    const ensured = context.images.ensure({
+      pod,
+      container: container.name,
+      image: image.reference,
+      pullPolicy: image.pullPolicy,
+      sandbox: request.sandboxConfig,
+      credentials: () => pullCredentials(context, pod, image.reference),
+    })
+    const result = await unlessAborted(ensured, request.ending)
+    if (result === undefined) return failed('ContainerCreating', '', undefined)
+    if (!result.ok) return result
+  }
+  return undefined
 }
 
 /** Credentials of the pod's imagePullSecrets that fit the image. */
