@@ -101,6 +101,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     identity: ports.identity,
     nodes: localDialer(nodes, options.dialer),
     ...(ports.defer === undefined ? {} : { defer: ports.defer }),
+    ...(ports.outgoing === undefined ? {} : { outgoing: ports.outgoing }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
     ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
   })

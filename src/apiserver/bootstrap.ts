@@ -11,7 +11,8 @@ import type { UserInfo } from './request.ts'
 import { resolveRequestInfo } from './request-info.ts'
 import { defaultServiceCidr, serviceAddress } from './strategies/services.ts'
 
-const apiserver: UserInfo = Object.freeze(known({ name: 'system:apiserver', groups: ['system:masters'] }))
+/** Who the server is to itself. */
+export const apiserver: UserInfo = Object.freeze(known({ name: 'system:apiserver', groups: ['system:masters'] }))
 
 /** Creates what is missing. */
 export async function bootstrap(server: ServerContext): Promise<void> {

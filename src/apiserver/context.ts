@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Identity } from '../ports/identity.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeDialer } from '../ports/node-api.ts'
+import type { Outgoing } from '../ports/outgoing.ts'
 import type { Random } from '../ports/random.ts'
 import type { Store } from '../store/store.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
@@ -26,6 +27,8 @@ export interface ServerContext {
   readonly log: Log
   readonly identity: Identity
   readonly nodes: NodeDialer
+  /** Calls to webhooks, aggregated servers and proxied targets. */
+  readonly outgoing: Outgoing
   readonly admission: readonly AdmissionPlugin[]
   readonly authorizer: Authorizer
   /** Undefined where another authorizer list was given. */

@@ -1,5 +1,6 @@
 // From a request for an object to its handler: by verb for the object itself, by name for its subresources.
 import { ApiError } from '../api/machinery/errors.ts'
+import { freeze } from '../api/machinery/freeze.ts'
 import type { Verb } from '../api/machinery/kind.ts'
 import type { ResourceRequest, ServerContext } from './context.ts'
 import { dryRunOf } from './handlers/checks.ts'
@@ -15,7 +16,8 @@ import type { RequestInfo } from './request-info.ts'
 import { type Negotiated, negotiate } from './responders/negotiate.ts'
 import type { Outcome } from './responders/outcome.ts'
 import { headersOf, respond, includeObjectOf } from './responders/respond.ts'
-import { objectEvents, viewOf } from './responders/view.ts'
+import { openShown, rawEvents, shownOutcome } from './responders/shown.ts'
+import { bookmarkObject, objectEvents, statusOf, viewOf } from './responders/view.ts'
 import { subresourceOf } from './subresources/all.ts'
 import { virtualHandler } from './virtual.ts'
 
@@ -46,27 +48,33 @@ export async function dispatchResource(
   const negotiated = negotiate(request.headers['accept'], resource.schema.structural !== true)
   const dryRun = info.query.size > 0 && dryRunOf(info.query.getAll('dryRun'))
   const call: ResourceRequest = { server, request, info, user, resource, warnings: [], dryRun }
-  if (resource.as?.deprecation !== undefined) call.warnings.push(resource.as.deprecation)
+  if (resource.deprecation !== undefined) call.warnings.push(resource.deprecation)
   if (info.subresource !== '') {
     const handler = subresourceOf(resource, info.subresource)
     if (handler === undefined) throw unknownResource()
     const answer = handler[info.verb]
     if (answer === undefined) throw methodNotAllowed()
-    return respond(call, negotiated, await answer(call))
+    return finish(call, negotiated, await answer(call))
   }
   if (!resource.verbs.has(info.verb as Verb)) throw methodNotAllowed()
   if (info.verb === 'watch') return openWatch(call, negotiated)
   const handler =
     (info.verb === 'create' ? virtualHandler(resource) : undefined) ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
-  return respond(call, negotiated, await handler(call))
+  return finish(call, negotiated, await handler(call))
 }
+
+const finish = (call: ResourceRequest, negotiated: Negotiated, outcome: Outcome): ApiResponse | Promise<ApiResponse> =>
+  call.resource.boundary === undefined
+    ? respond(call, negotiated, outcome)
+    : shownOutcome(call, outcome).then((shown) => respond(call, negotiated, shown))
 
 const methodNotAllowed = () =>
   new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
 
 async function openWatch(call: ResourceRequest, negotiated: Negotiated): Promise<ApiResponse> {
   const { request, resource } = call
+  if (resource.boundary !== undefined) return openConvertedWatch(call, negotiated)
   if (request.wantsObjects === true) {
     const answer = await watch(call, objectEvents(resource))
     return {
@@ -93,4 +101,30 @@ async function openWatch(call: ResourceRequest, negotiated: Negotiated): Promise
     headers: headersOf(contentType, call.warnings),
     open: answer.open,
   }
+}
+
+/** A watch of a custom resource whose versions differ: the same events, each converted before it is sent. */
+async function openConvertedWatch(call: ResourceRequest, negotiated: Negotiated): Promise<ApiResponse> {
+  const { request, resource } = call
+  const answer = await watch(call, rawEvents(resource))
+  if (request.wantsObjects === true) {
+    const writer = {
+      event: (type: string, object: object): unknown => Object.freeze({ type, object: freeze(object) }),
+      bookmark: (revision: number, end: boolean): unknown => ({
+        type: 'BOOKMARK',
+        object: bookmarkObject(resource, revision, end),
+      }),
+      error: (error: unknown): unknown => ({ type: 'ERROR', object: statusOf(error) }),
+    }
+    const headers = headersOf('application/json', call.warnings)
+    return { kind: 'objects', status: 200, headers, open: (sink) => openShown(resource, answer.open, writer, sink) }
+  }
+  const view = viewOf(resource, negotiated, includeObjectOf(call), call.server.clock)
+  const writer = {
+    event: view.looseEvent,
+    bookmark: (revision: number, end: boolean) => view.events.bookmark(revision, end),
+    error: (error: unknown) => view.events.error(error),
+  }
+  const headers = headersOf(view.contentType, call.warnings)
+  return { kind: 'stream', status: 200, headers, open: (sink) => openShown(resource, answer.open, writer, sink) }
 }

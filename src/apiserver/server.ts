@@ -5,9 +5,11 @@ import type { Clock } from '../ports/clock.ts'
 import type { Identity } from '../ports/identity.ts'
 import { type Log, silentLog } from '../ports/log.ts'
 import type { NodeDialer } from '../ports/node-api.ts'
+import { noOutgoing, type Outgoing } from '../ports/outgoing.ts'
 import type { Random } from '../ports/random.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Store } from '../store/store.ts'
+import { createClient } from '../client/api-client.ts'
 import { admissionPlugins } from './admission/all.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import { clientCertificates, staticTokens } from './authentication/authenticator.ts'
@@ -20,7 +22,8 @@ import { answerPath } from './paths/all.ts'
 import { handle } from './pipeline.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
-import { bootstrap } from './bootstrap.ts'
+import { apiserver, bootstrap } from './bootstrap.ts'
+import { extensionsOf } from './extensions/all.ts'
 import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
 import { directTransport } from './transport.ts'
@@ -33,6 +36,8 @@ export interface ApiServerOptions {
   readonly random: Random
   readonly identity: Identity
   readonly nodes: NodeDialer
+  /** Without it webhooks, aggregated servers and proxied targets cannot be reached. */
+  readonly outgoing?: Outgoing
   readonly log?: Log
   readonly settings?: Partial<ServerSettings>
   /** Bearer tokens that are known from the start. */
@@ -80,6 +85,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     log,
     identity,
     nodes,
+    outgoing: options.outgoing ?? noOutgoing,
     admission: options.admission ?? admissionPlugins,
     authorizer: unionAuthorizer(options.authorizers ?? authorizersOf(rbac, () => server)),
     rbac: options.authorizers === undefined ? rbac : undefined,
@@ -106,11 +112,14 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     },
     async close() {
       readiness.stopping = true
+      await Promise.all(extensions.map((extension) => extension.stop()))
       for (const { collection } of resources.storageKinds()) collection.close()
       feed.close()
     },
   }
-  await bootstrap(server)
+  const own = createClient(directTransport(answer, apiserver), { userAgent: 'kube-apiserver' })
+  const extensions = extensionsOf(server, own)
+  await Promise.all([bootstrap(server), ...extensions.map((extension) => extension.start())])
   readiness.started = true
   return api
 }

@@ -19,6 +19,7 @@ import type { Instance } from './instance.ts'
 import type { NetworkPlan } from './network-plan.ts'
 import { nftablesDataplane } from './nftables.ts'
 import { createNodeHost, defaultMtu } from './node-host.ts'
+import { createOutgoing } from './outgoing.ts'
 import { hostProber } from './prober.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell, type Shell } from './shell.ts'
@@ -39,6 +40,7 @@ export function hostPorts(options: HostPortsOptions): HostClusterPorts {
     random: systemRandom,
     log: options.log,
     identity: openIdentity({ directory: join(options.instance.dataDir, 'pki') }),
+    outgoing: createOutgoing(),
     // Writers that the store answers in one turn of the event loop make one watch frame.
     defer: (run) => void setImmediate(run),
   }

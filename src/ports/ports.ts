@@ -7,6 +7,7 @@ import type { DnsSockets } from './dns-sockets.ts'
 import type { Identity } from './identity.ts'
 import type { Log } from './log.ts'
 import type { NodeHost } from './node-host.ts'
+import type { Outgoing } from './outgoing.ts'
 import type { Prober } from './prober.ts'
 import type { Random } from './random.ts'
 
@@ -16,6 +17,8 @@ export interface ClusterPorts {
   readonly random: Random
   readonly log: Log
   readonly identity: Identity
+  /** Without it the API server calls nobody: no webhooks, no aggregated servers, no proxying. */
+  readonly outgoing?: Outgoing
   /** Runs something a little later, together with what else happens at this moment. Default: the next microtask. */
   readonly defer?: (run: () => void) => void
 }

@@ -32,22 +32,24 @@ function constraintsOf(props: JsonSchemaProps): Constraints | undefined {
   }
   if (props.enum !== undefined) out.enumValues = props.enum
   if (props.required !== undefined && props.required.length > 0) out.requiredKeys = props.required
-  if (props.allOf !== undefined) out.allOf = props.allOf.map(nested)
-  if (props.anyOf !== undefined) out.anyOf = props.anyOf.map(nested)
-  if (props.oneOf !== undefined) out.oneOf = props.oneOf.map(nested)
-  if (props.not !== undefined) out.not = nested(props.not)
+  if (props.allOf !== undefined) out.allOf = props.allOf.map(nestedConstraints)
+  if (props.anyOf !== undefined) out.anyOf = props.anyOf.map(nestedConstraints)
+  if (props.oneOf !== undefined) out.oneOf = props.oneOf.map(nestedConstraints)
+  if (props.not !== undefined) out.not = nestedConstraints(props.not)
   const rules = props['x-kubernetes-validations']
   if (rules !== undefined && rules.length > 0) out.rules = rules as NonNullable<Constraints['rules']>
   return Object.keys(out).length === 0 ? undefined : out
 }
 
 /** Constraints inside allOf, anyOf, oneOf and not: value rules all the way down, no types. */
-function nested(props: JsonSchemaProps): Constraints {
+export function nestedConstraints(props: JsonSchemaProps): Constraints {
   const out: Mutable<Constraints> = { ...constraintsOf(props) }
   if (props.properties !== undefined)
-    out.properties = Object.fromEntries(Object.entries(props.properties).map(([k, v]) => [k, nested(v)]))
-  if (props.items !== undefined && !Array.isArray(props.items)) out.items = nested(props.items as JsonSchemaProps)
-  if (typeof props.additionalProperties === 'object') out.additionalProperties = nested(props.additionalProperties)
+    out.properties = Object.fromEntries(Object.entries(props.properties).map(([k, v]) => [k, nestedConstraints(v)]))
+  if (props.items !== undefined && !Array.isArray(props.items))
+    out.items = nestedConstraints(props.items as JsonSchemaProps)
+  if (typeof props.additionalProperties === 'object')
+    out.additionalProperties = nestedConstraints(props.additionalProperties)
   return out
 }
 

@@ -1,6 +1,7 @@
 // Schemas as OpenAPI definitions, for both dialects: v2 refers with a bare $ref, v3 wraps it in allOf and publishes
 // defaults. Named objects become definitions that others refer to; what is used is collected on the way.
 import { solid } from './compile.ts'
+import { publishedRoot } from './openapi-custom.ts'
 import type { ArraySchema, Constraints, Field, Json, JsonObject, ObjectSchema, Schema } from './schema.ts'
 
 export type Dialect = 'v2' | 'v3'
@@ -107,6 +108,7 @@ export function createDefinitions(
   }
 
   function objectBody(schema: ObjectSchema): JsonObject {
+    if (schema.published !== undefined) return publishedRoot(schema.published, dialect, { refer })
     const properties: Out = {}
     const required: string[] = [...(schema.constraints?.requiredKeys ?? [])]
     for (const [name, field] of Object.entries(schema.fields)) {

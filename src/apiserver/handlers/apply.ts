@@ -9,6 +9,7 @@ import { bodyLimitBytes, decodeVersioned, fieldValidationOf, toStored, wordOf } 
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import { versionedObject } from '../responders/view.ts'
+import { objectIn } from '../storage/boundary.ts'
 import { settleNamespace } from './checks.ts'
 import { createDraft } from './create.ts'
 import { forceOf, writerOf } from './field-managers.ts'
@@ -51,8 +52,10 @@ export async function apply(call: ResourceRequest, rule: UpdateRule): Promise<Ou
       call,
       rule,
       entry,
-      (_attempt, current) => {
-        const live = versionedObject(resource, collection.object(current)) as unknown as JsonObject
+      async (_attempt, current) => {
+        const found = objectIn(resource, current)
+        const stored = found instanceof Promise ? await found : found
+        const live = versionedObject(resource, stored) as unknown as JsonObject
         const made = applyConfiguration(resource.schema, live, config, applier)
         const draft = decodeVersioned(call, known(made))
         settleNamespace(call, draft)

@@ -1,5 +1,5 @@
 // POST of an object: decode, fill in what the server decides, admit, validate, admit again, store.
-import { ApiError, alreadyExists, badRequest } from '../../api/machinery/errors.ts'
+import { ApiError, alreadyExists, badRequest, forbidden } from '../../api/machinery/errors.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { generateName } from '../../api/machinery/validate-meta.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
@@ -8,6 +8,7 @@ import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../ad
 import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
+import { storedForm } from '../storage/boundary.ts'
 import { type Companion, createObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
 import { settleNamespace, validateNew } from './checks.ts'
@@ -33,6 +34,7 @@ export async function createDraft(
   const { server, resource } = call
   const { collection } = resource.storage
   settleNamespace(call, draft)
+  if (resource.closed !== undefined) throw forbidden(resourceName(resource), draft.metadata.name ?? '', resource.closed)
   const { metadata } = draft
   if ((metadata.resourceVersion ?? '') !== '')
     throw badRequest('resourceVersion should not be set on objects to be created')
@@ -117,7 +119,9 @@ async function store(
     if (dryRun) {
       return collection.get(key) === undefined ? { kind: 'unstored', status: 201, object } : undefined
     }
-    const result = await createObject(server, collection, key, object as KubeObject, companions)
+    const form = storedForm(resource, object as KubeObject)
+    const stored = form instanceof Promise ? await form : form
+    const result = await createObject(server, collection, key, stored, companions)
     if (result.ok) return { kind: 'entry', status: 201, entry: result.entry }
     return result.taken ? 'taken' : undefined
   }

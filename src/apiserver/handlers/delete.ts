@@ -12,6 +12,7 @@ import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../ad
 import { type ObjectDraft, readBody } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
+import { objectIn, storedForm } from '../storage/boundary.ts'
 import type { Entry } from '../storage/collection.ts'
 import { removeObject, replaceObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
@@ -136,7 +137,8 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
   const { server, resource } = call
   const { collection } = resource.storage
   const { kind } = resource
-  const object = collection.object(entry)
+  const found = objectIn(resource, entry)
+  const object = found instanceof Promise ? await found : found
   const dryRun = (options.dryRun ?? []).length > 0
   checkPreconditions(call, options, object)
   const admission: AdmissionRequest = {
@@ -163,8 +165,9 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
     strategy?.holdsOn?.(object) === true
   if (holds) {
     if (!changed || dryRun) return { done: true, deleted: { entry, object } }
-    const result = await replaceObject(server, collection, entry, draft as KubeObject)
-    if (result.ok) return { done: true, deleted: { entry: result.entry, object: collection.object(result.entry) } }
+    const form = storedForm(resource, draft as KubeObject)
+    const result = await replaceObject(server, collection, entry, form instanceof Promise ? await form : form)
+    if (result.ok) return { done: true, deleted: { entry: result.entry, object } }
     return { done: false, current: result.taken ? entry : result.current }
   }
   if (dryRun) return { done: true, deleted: { entry: undefined, object } }

@@ -17,6 +17,7 @@ import {
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import { versionedObject } from '../responders/view.ts'
+import { objectIn } from '../storage/boundary.ts'
 import { apply as applyPatchType } from './apply.ts'
 import { settleNamespace } from './checks.ts'
 import { forceOf } from './field-managers.ts'
@@ -44,8 +45,10 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
     call,
     rule,
     entry,
-    (_attempt, current) => {
-      const before = versionedObject(resource, collection.object(current)) as unknown as Json
+    async (_attempt, current) => {
+      const found = objectIn(resource, current)
+      const live = found instanceof Promise ? await found : found
+      const before = versionedObject(resource, live) as unknown as Json
       const value = apply(before)
       const draft = decodeVersioned(call, { ...parsed, value })
       settleNamespace(call, draft)

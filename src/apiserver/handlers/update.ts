@@ -9,6 +9,7 @@ import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../ad
 import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
+import { objectIn, storedForm } from '../storage/boundary.ts'
 import type { Entry } from '../storage/collection.ts'
 import { type Companion, removeObject, replaceObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
@@ -130,8 +131,8 @@ async function writeOnce(
 ): Promise<Attempt> {
   const { server, resource } = call
   const { kind } = resource
-  const { collection } = resource.storage
-  const old = collection.object(entry)
+  const found = objectIn(resource, entry)
+  const old = found instanceof Promise ? await found : found
   checkVersion(call, draft, old)
   carryMetadata(draft, old)
   rule.carryOver(draft, old)
@@ -151,33 +152,35 @@ async function writeOnce(
   await mutateAdmission(admission, server)
   if (!tracked) recordWrite(call, draft, old, rule.subresource)
   rule.prepare?.(draft, old)
-  if (kind.generation === true) settleGeneration(draft, old)
+  if (kind.generation === true) settleGeneration(draft, old, kind.subresources?.status === true)
   validateChanged(call, draft, old, rule.validate)
   const strategy = strategyOf(kind)
   if (rule.subresource !== '' || strategy?.allocate === undefined) {
     await validateAdmission(admission, server)
-    return store(call, entry, draft)
+    return store(call, entry, old, draft)
   }
   // Each attempt begins from what the client wanted: what one attempt chose may be what was taken.
   for (;;) {
     const made = draftOf(draft) as ObjectDraft
     const companions = await strategy.allocate(server, made, old)
     await validateAdmission({ ...admission, object: made }, server)
-    const attempt = await store(call, entry, made, companions)
+    const attempt = await store(call, entry, old, made, companions)
     if (attempt !== 'taken') return attempt
   }
 }
 
-async function store(call: ResourceRequest, entry: Entry, draft: ObjectDraft): Promise<Attempt>
+async function store(call: ResourceRequest, entry: Entry, old: KubeObject, draft: ObjectDraft): Promise<Attempt>
 async function store(
   call: ResourceRequest,
   entry: Entry,
+  old: KubeObject,
   draft: ObjectDraft,
   companions: readonly Companion[],
 ): Promise<Attempt | 'taken'>
 async function store(
   call: ResourceRequest,
   entry: Entry,
+  old: KubeObject,
   draft: ObjectDraft,
   companions: readonly Companion[] = [],
 ): Promise<Attempt | 'taken'> {
@@ -185,16 +188,17 @@ async function store(
   const { collection } = resource.storage
   if (call.dryRun) return { done: true, outcome: { kind: 'unstored', status: 200, object: draft } }
   const strategy = strategyOf(resource.kind)
-  const old = collection.object(entry)
   if (isFinished(draft as KubeObject) && strategy?.holdsOn?.(draft as KubeObject) !== true) {
     const removed = await removeObject(server, collection, entry, strategy?.release?.(server, old))
     if (!removed.ok) return { done: false, current: removed.current }
     const last = { ...draft, metadata: { ...draft.metadata, resourceVersion: String(removed.revision) } }
     return { done: true, outcome: { kind: 'unstored', status: 200, object: last } }
   }
-  if (companions.length === 0 && equal(draft, old))
+  if (companions.length === 0 && entry.stale !== true && equal(draft, old))
     return { done: true, outcome: { kind: 'entry', status: 200, entry } }
-  const result = await replaceObject(server, collection, entry, draft as KubeObject, companions)
+  const form = storedForm(resource, draft as KubeObject)
+  const object = form instanceof Promise ? await form : form
+  const result = await replaceObject(server, collection, entry, object, companions)
   if (result.ok) return { done: true, outcome: { kind: 'entry', status: 200, entry: result.entry } }
   return result.taken ? 'taken' : { done: false, current: result.current }
 }
@@ -240,11 +244,13 @@ function carryMetadata(draft: ObjectDraft, old: KubeObject): void {
 }
 
 /** metadata.generation grows with every change outside metadata and status. */
-function settleGeneration(draft: ObjectDraft, old: KubeObject): void {
+function settleGeneration(draft: ObjectDraft, old: KubeObject, statusApart: boolean): void {
   const before = old as unknown as Record<string, unknown>
   const now = draft as unknown as Record<string, unknown>
   for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
-    if (key === 'metadata' || key === 'status' || key === 'apiVersion' || key === 'kind') continue
+    if (key === 'metadata' || key === 'apiVersion' || key === 'kind') continue
+    // Without a way of its own for the status, it is a part like any other.
+    if (key === 'status' && statusApart) continue
     if (!equal(before[key], now[key])) {
       draft.metadata.generation = (old.metadata.generation ?? 0) + 1
       return

@@ -1,4 +1,5 @@
 // What a handler answers before it is put into the form that the client wants.
+import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { ApiResponse } from '../request.ts'
 import type { Entry } from '../storage/collection.ts'
 
@@ -12,6 +13,8 @@ export type Outcome =
   | {
       readonly kind: 'list'
       readonly entries: readonly Entry[]
+      /** The entries as the request's version shows them, where that is not what lies in the store. */
+      readonly objects?: readonly KubeObject[]
       readonly revision: number
       readonly continue: string | undefined
       readonly remaining: number | undefined

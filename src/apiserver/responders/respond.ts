@@ -68,7 +68,7 @@ export function respond(call: ResourceRequest, negotiated: Negotiated, outcome: 
         ? undefined
         : call.server.hotLists.body(collection, outcome.state, view, outcome.entries, head)
     if (parts !== undefined) return { kind: 'bytes', status: 200, headers, ...parts }
-    body = view.list(outcome.entries, head)
+    body = outcome.objects === undefined ? view.list(outcome.entries, head) : view.looseList(outcome.objects, head)
   }
   if (isPretty(call) && negotiated.encoding === 'json') body = prettyJson(JSON.parse(new TextDecoder().decode(body)))
   return { kind: 'bytes', status: outcome.kind === 'list' ? 200 : outcome.status, headers, body }
@@ -93,7 +93,8 @@ function respondObject(call: ResourceRequest, outcome: Exclude<Outcome, { kind: 
     case 'object':
       return answer(outcome.status, freeze(outcome.object))
     case 'list': {
-      const items = outcome.entries.map((entry) => versionedObject(resource, collection.object(entry)))
+      const items =
+        outcome.objects ?? outcome.entries.map((entry) => versionedObject(resource, collection.object(entry)))
       const head = {
         resourceVersion: String(outcome.revision),
         continue: outcome.continue,

@@ -40,6 +40,9 @@ export interface View {
   /** An object that is not stored, in the stored version. */
   loose(object: object): Uint8Array
   list(entries: readonly Entry[], head: ListHead): Uint8Array
+  /** Objects of the request's version that lie in the store in another form. */
+  looseList(objects: readonly KubeObject[], head: ListHead): Uint8Array
+  looseEvent(type: EventType, object: KubeObject): Uint8Array
   /** The body of a list in two parts: one for its head, one for its items that is the same until an item changes. */
   readonly split?: { head(head: ListHead): Uint8Array; items(entries: readonly Entry[]): Uint8Array }
   readonly events: EventFormat<Uint8Array>
@@ -116,6 +119,8 @@ function jsonView(resource: ServedResource): View {
     single: (entry) => servedBytes(layout, entry.value, entry.modRevision),
     loose: (object) => utf8(JSON.stringify(object)),
     list: (entries, head) => joinServed(layout, entries, listHead(head), tail),
+    looseList: (objects, head) => utf8(JSON.stringify(listObject(resource, objects, head))),
+    looseEvent: (type, object) => utf8(`{"type":"${type}","object":${JSON.stringify(object)}}\n`),
     split: { head: listHead, items: (entries) => joinServed(layout, entries, nothing, tail) },
     events: {
       id: `json ${resource.apiVersion}`,
@@ -195,6 +200,8 @@ function objectView(
           head,
         ),
       ),
+    looseList: (objects, head) => encode(showList(objects, head)),
+    looseEvent: (type, object) => frame(type, show(object)),
     events: {
       id: `${negotiated.encoding} ${negotiated.as} ${version} ${resource.apiVersion} ${includeObject}`,
       event: (type, entry, revision) => frame(type, show(objectAt(resource, entry, revision))),
@@ -234,6 +241,15 @@ function protobufView(resource: ServedResource): View {
       envelope(apiVersion, kind, encodeMessage(schema, versionedObject(resource, object as KubeObject))),
     list: (entries, head) =>
       encodeList(listMeta, headOf(head), entries.map(messageOf), apiVersion, listKindOf(resource)),
+    looseList: (objects, head) =>
+      encodeList(
+        listMeta,
+        headOf(head),
+        objects.map((object) => encodeMessage(schema, object)),
+        apiVersion,
+        listKindOf(resource),
+      ),
+    looseEvent: (type, object) => frame(type, encodeMessage(schema, object)),
     events: {
       id: `protobuf ${apiVersion}`,
       event(type, entry, revision) {
@@ -273,7 +289,12 @@ export function viewOf(
   let view = known.get(id)
   if (view === undefined) {
     if (negotiated.as === 'object' && negotiated.encoding === 'protobuf') view = protobufView(resource)
-    else if (negotiated.as === 'object' && negotiated.encoding === 'json' && resource.as === undefined) {
+    else if (
+      negotiated.as === 'object' &&
+      negotiated.encoding === 'json' &&
+      resource.as === undefined &&
+      resource.boundary === undefined
+    ) {
       view = jsonView(resource)
     } else view = objectView(resource, negotiated, includeObject, clock)
     known.set(id, view)

@@ -53,7 +53,12 @@ async function put(
   previous?: Entry,
 ): Promise<WriteResult> {
   const value = encodeValue(collection.layout, object)
-  if (previous !== undefined && companions.length === 0 && sameBytes(previous.value, value)) {
+  if (
+    previous !== undefined &&
+    companions.length === 0 &&
+    previous.stale !== true &&
+    sameBytes(previous.value, value)
+  ) {
     return { ok: true, entry: previous }
   }
   collection.expect(value, object)

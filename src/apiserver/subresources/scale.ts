@@ -11,6 +11,7 @@ import { currentEntry } from '../handlers/get.ts'
 import { patchedValue } from '../handlers/patch.ts'
 import { mainRule, writeChanged } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
+import { objectIn } from '../storage/boundary.ts'
 import { decodeBody, readBodyOf, type BodyKind } from './body.ts'
 import type { SubresourceHandlers } from './all.ts'
 import { scaleKind } from './body-kinds.ts'
@@ -24,7 +25,7 @@ interface Scale {
 export const scale: SubresourceHandlers = {
   async get(call) {
     const entry = await currentEntry(call)
-    return { kind: 'object', status: 200, object: scaleOf(call, call.resource.storage.collection.object(entry)) }
+    return { kind: 'object', status: 200, object: scaleOf(call, await objectIn(call.resource, entry)) }
   },
   async update(call) {
     const wanted = await readBodyOf<Scale>(call, expected)
@@ -38,15 +39,14 @@ export const scale: SubresourceHandlers = {
 
 async function write(call: ResourceRequest, decide: (current: object) => Scale): Promise<Outcome> {
   const mapping = mappingOf(call)
-  const { collection } = call.resource.storage
   const entry = await currentEntry(call)
   let pinned = false
   const outcome = await writeChanged(
     call,
     { ...mainRule(call), subresource: 'scale' },
     entry,
-    (_attempt, current) => {
-      const object = collection.object(current)
+    async (_attempt, current) => {
+      const object = await objectIn(call.resource, current)
       const wanted = decide(scaleOf(call, object))
       const { name } = wanted.metadata
       if (name !== undefined && name !== '' && name !== call.info.name) {
@@ -64,7 +64,7 @@ async function write(call: ResourceRequest, decide: (current: object) => Scale):
   )
   const object =
     outcome.kind === 'entry'
-      ? collection.object(outcome.entry)
+      ? await objectIn(call.resource, outcome.entry)
       : outcome.kind === 'unstored'
         ? outcome.object
         : undefined
