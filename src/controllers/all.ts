@@ -1,4 +1,6 @@
 // The controllers, in the order in which they start. This list is the whole registry.
+import { bootstrapSigner, tokenCleaner } from './bootstrap-tokens.ts'
+import { csrApprovingController, csrCleaner, csrSigningController } from './certificate-signing.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
 import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
@@ -17,6 +19,7 @@ import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
+import { serviceAccountTokenController } from './service-account-token.ts'
 import { statefulSetController } from './stateful-set.ts'
 import { taintEvictionController } from './taint-eviction.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished.ts'
@@ -24,6 +27,7 @@ import { ttlAfterFinishedController } from './ttl-after-finished.ts'
 export const allControllers: readonly Controller[] = [
   namespaceController,
   serviceAccountController,
+  serviceAccountTokenController,
   rootCaPublisher,
   garbageCollector,
   nodeIpamController,
@@ -42,4 +46,9 @@ export const allControllers: readonly Controller[] = [
   ttlAfterFinishedController,
   disruptionController,
   clusterRoleAggregationController,
+  csrApprovingController,
+  csrSigningController,
+  csrCleaner,
+  tokenCleaner,
+  bootstrapSigner,
 ]

@@ -48,13 +48,18 @@ export function scheduledTime(cronJob: CronJob, schedule: Schedule & { ok: true 
   if (second === undefined || second > nowMs) return { dueMs: first, nextMs, tooManyMissed: false }
   const step = second - first
   const count = Math.floor((nowMs - first) / step) + 1
-  // Walk from close to now, not through a year of minutes; further back only where nothing is found.
-  for (let windowMs = Math.max(step * 2, 3_600_000); ; windowMs *= 8) {
-    const startMs = Math.max(first, nowMs - windowMs)
-    let due: number | undefined
-    for (let at = next(startMs); at !== undefined && at <= nowMs; at = next(at)) due = at
-    if (due !== undefined) return { dueMs: due, nextMs, tooManyMissed: count > tooManyMissed }
+  // The next time after x only grows with x: halve the interval instead of walking through a year of minutes.
+  let dueMs = second
+  let highMs = nowMs
+  for (let lowMs = second; highMs - lowMs > 500; ) {
+    const middleMs = Math.floor((lowMs + highMs) / 2)
+    const at = next(middleMs)
+    if (at !== undefined && at <= nowMs) {
+      dueMs = at
+      lowMs = at
+    } else highMs = middleMs
   }
+  return { dueMs, nextMs, tooManyMissed: count > tooManyMissed }
 }
 
 export const finishedType = (job: Job): 'Complete' | 'Failed' | undefined =>

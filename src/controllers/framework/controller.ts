@@ -3,7 +3,7 @@ import type { Client } from '../../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../../client/event-recorder.ts'
 import type { InformerFactory } from '../../client/informer.ts'
 import type { Clock } from '../../ports/clock.ts'
-import type { CertificateAuthority } from '../../ports/identity.ts'
+import type { CertificateAuthority, TokenSigner } from '../../ports/identity.ts'
 import type { Log } from '../../ports/log.ts'
 import type { Random } from '../../ports/random.ts'
 
@@ -11,6 +11,8 @@ import type { Random } from '../../ports/random.ts'
 export interface ControllerSettings {
   /** The cluster's authority: published as kube-root-ca.crt in every namespace, and signer of certificate requests. */
   readonly ca?: CertificateAuthority
+  /** Signs the tokens of Secrets of type service-account-token. */
+  readonly tokens?: TokenSigner
   /** A node whose Lease and status are older than this is not healthy. Default 50 s. */
   readonly nodeMonitorGraceMs?: number
   /** How often node health is looked at. Default 5 s. */

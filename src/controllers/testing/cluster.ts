@@ -33,7 +33,7 @@ export const fakeIdentity: Identity = {
   ca: {
     certificatePem: '-----BEGIN CERTIFICATE-----\ntest\n-----END CERTIFICATE-----\n',
     sign: ({ csrPem, usages }) => Promise.resolve(`signed ${csrPem} for ${usages.join('+')}`),
-    inspect: (csrPem) => Promise.resolve(JSON.parse(csrPem) as never),
+    inspect: (csrPem) => Promise.resolve(JSON.parse(csrPem.split('\n')[1] ?? '') as never),
   },
   tokens: {
     issuer: 'https://kubernetes.default.svc',
