@@ -18,6 +18,7 @@ const facts = (parts: Partial<AdmissionFacts> = {}): AdmissionFacts => ({
   node,
   allocatable: { cpu: '2', memory: '1Gi', pods: '3' },
   others: [],
+  pressure: { memory: false, disk: false, pid: false },
   config: { ...defaultKubeletConfig, allowedUnsafeSysctls: ['net.core.*'] },
   ...parts,
 })
@@ -68,6 +69,13 @@ describe('refusePod', () => {
     expect(reason({ containers: [container({ resources: { requests: { 'example.com/gpu': '1' } } })] })).toBe(
       'OutOfexample.com/gpu',
     )
+  })
+  it('takes nothing that it would throw out again', () => {
+    const memory = { pressure: { memory: true, disk: false, pid: false } }
+    expect(reason({ tolerations: [], ...cpu('1m') }, { ...memory, node: undefined })).toBeUndefined()
+    expect(reason({ tolerations: [] }, { ...memory, node: undefined })).toBe('Evicted')
+    expect(reason(cpu('1m'), { pressure: { memory: false, disk: true, pid: false } })).toBe('Evicted')
+    expect(reason({ priority: 2_000_000_000 }, { pressure: { memory: false, disk: true, pid: false } })).toBeUndefined()
   })
   it('shares no host port', () => {
     const others = [makePod({ spec: port(8080) })]

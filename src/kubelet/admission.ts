@@ -6,6 +6,8 @@ import { podRequests } from '../api/core/pod-resources.ts'
 import { untoleratedTaint } from '../api/core/toleration.ts'
 import { matchesRequirement, type Operator } from '../api/machinery/labels.ts'
 import type { KubeletConfig } from './config.ts'
+import { refusedUnderPressure } from './eviction.ts'
+import type { Pressure } from './node-status.ts'
 import { amount } from './resources.ts'
 import { portMappings } from './sandbox.ts'
 import type { Waiting } from './status.ts'
@@ -18,6 +20,7 @@ export interface AdmissionFacts {
   /** Pods that run here or are about to. */
   readonly others: readonly Pod[]
   readonly config: KubeletConfig
+  readonly pressure: Pressure
 }
 
 const refuse = (reason: string, message: string): Waiting => ({ reason, message: `Pod was rejected: ${message}` })
@@ -138,6 +141,8 @@ function forbiddenSysctl(pod: Pod, name: string, allowed: readonly string[]): st
 /** Undefined: the pod may run here. */
 export function refusePod(pod: Pod, facts: AdmissionFacts): Waiting | undefined {
   const { node, others, config } = facts
+  const pressed = refusedUnderPressure(pod, facts.pressure)
+  if (pressed !== undefined) return { reason: 'Evicted', message: `Pod was rejected: ${pressed}` }
   if (pod.spec.os !== undefined && pod.spec.os.name !== 'linux')
     return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
   for (const { name } of pod.spec.securityContext?.sysctls ?? []) {

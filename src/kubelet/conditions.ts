@@ -19,6 +19,7 @@ interface Parts {
   readonly containerStatuses: readonly ApiContainerStatus[]
   readonly pending: Told | undefined
   readonly progress: Told | undefined
+  readonly disrupted: Told | undefined
 }
 const yes: Verdict = { status: 'True' }
 const no = (reason: string, message = ''): Verdict => ({
@@ -83,12 +84,12 @@ function readyToStart(pod: Pod, runtime: PodRuntime, parts: Parts): Verdict {
 
 /** They are there only while they hold (KEP-1287). */
 export const passingConditions = ['PodResizePending', 'PodResizeInProgress']
+const told = ({ reason, message }: Told): Verdict => ({
+  status: 'True',
+  ...(reason === '' ? {} : { reason }),
+  ...(message === '' ? {} : { message }),
+})
 function resizeConditions({ pending, progress }: Parts): (readonly [string, Verdict])[] {
-  const told = ({ reason, message }: Told): Verdict => ({
-    status: 'True',
-    ...(reason === '' ? {} : { reason }),
-    ...(message === '' ? {} : { message }),
-  })
   return [
     ...(pending === undefined ? [] : [['PodResizePending', told(pending)] as const]),
     ...(progress === undefined ? [] : [['PodResizeInProgress', told(progress)] as const]),
@@ -110,6 +111,7 @@ export function podConditions(
     ['ContainersReady', containers],
     ['PodScheduled', yes],
     ...resizeConditions(parts),
+    ...(parts.disrupted === undefined ? [] : [['DisruptionTarget', told(parts.disrupted)] as const]),
   ]
   const generation = pod.metadata.generation
   return verdicts.map(([type, verdict]) => {

@@ -391,6 +391,40 @@ describe('a restarted kubelet', () => {
   })
 })
 
+describe('a node that runs short of memory', () => {
+  it('says so, throws out the greediest pod, and takes no more of its kind', async () => {
+    await node.create('p', {})
+    await node.create('modest', {
+      containers: [{ name: 'c', image: 'img:1', resources: { requests: { memory: '1Mi' } } }],
+    })
+    await node.advance(1000)
+    node.host.load = { ...node.host.load, memoryAvailableBytes: 50 * 2 ** 20 }
+    await node.advance(10_000)
+    node.host.load = { ...node.host.load, memoryAvailableBytes: 500 * 2 ** 20 }
+    await node.advance(5000)
+    const phases = async () =>
+      Object.fromEntries((await node.client.resource(pods).list()).items.map((p) => [p.metadata.name, p.status.phase]))
+    expect(new Set(Object.values(await phases()))).toEqual(new Set(['Failed', 'Running']))
+    const failed = (await node.client.resource(pods).list()).items.find((p) => p.status.phase === 'Failed')
+    expect(failed?.status).toMatchObject({ reason: 'Evicted' })
+    expect(failed?.status.message).toMatch(
+      /^The node was low on resource: memory\. Threshold quantity: 100Mi, available: 50Mi\. /,
+    )
+    expect(failed?.status.conditions?.find((c) => c.type === 'DisruptionTarget')).toMatchObject({
+      status: 'True',
+      reason: 'TerminationByKubelet',
+    })
+    const pressure = async () =>
+      (await node.client.resource(nodes).get('n1')).status.conditions?.find((c) => c.type === 'MemoryPressure')?.status
+    expect(await pressure()).toBe('True')
+    await node.create('late', {})
+    await node.advance(1000)
+    expect((await node.pod('late')).status).toMatchObject({ phase: 'Failed', reason: 'Evicted' })
+    await node.advance(310_000)
+    expect(await pressure()).toBe('False')
+  })
+})
+
 describe('a static pod', () => {
   const manifest = (image: string) =>
     `apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  terminationGracePeriodSeconds: 1\n  containers:\n  - name: c\n    image: ${image}\n`

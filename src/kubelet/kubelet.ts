@@ -20,12 +20,13 @@ import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
 import { parseResolvConf } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
+import { EvictionLoop } from './eviction-loop.ts'
+import { ImageCollector } from './image-gc.ts'
 import { Images } from './images.ts'
 import { kubeletRequest } from './http.ts'
 import { startLogRotation } from './log-rotation.ts'
 import { NodeAgent } from './node-agent.ts'
 import { createNodeApi } from './node-api.ts'
-import { noPressure } from './node-status.ts'
 import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
 import { Probes } from './probes.ts'
@@ -150,9 +151,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const context = await makeContext(options, () => podSet)
   const { recorder, machine, view, log } = context
   const aboutNode = { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }
+  const recordNode = (type: 'Normal' | 'Warning', reason: string, message: string) =>
+    recorder.event(aboutNode, type, reason, message)
   const agent = new NodeAgent(context, {
-    recordNode: (type, reason, message) => recorder.event(aboutNode, type, reason, message),
-    pressure: () => noPressure,
+    recordNode,
+    pressure: () => set.pressure(),
     runtimeTrouble: () => (view.listedAtMs === 0 ? 'PLEG is not healthy: pleg has yet to be successful' : undefined),
   })
   const set = new PodSet(
@@ -161,6 +164,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     () => agent.allocatable(),
   )
   podSet = set
+  const images = new ImageCollector(context, recordNode)
+  const eviction = new EvictionLoop(context, set, {
+    reclaimDisk: () => images.collectAll(),
+    onPressure: () => agent.update(),
+  })
+  set.pressure = () => eviction.pressure
   await prepareNode(context)
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
   const unwatchNode = nodeInformer.handle({
@@ -170,6 +179,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   })
   const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
   const rotation = startLogRotation(context)
+  images.start()
+  eviction.start()
   const listed = view.start()
   agent.start()
   // Containers must be known before pods are looked at, or running ones would be started twice.
@@ -203,6 +214,8 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       following?.stop()
       agent.stop()
       rotation.cancel()
+      images.stop()
+      eviction.stop()
       if (stopOptions.pods === 'remove') await set.removeAll(stopOptions.graceSeconds ?? 2)
       set.stop()
       context.probes.stop()

@@ -16,6 +16,7 @@ const facts: StatusFacts = {
   ready: () => true,
   ended: false,
   failure: undefined,
+  disrupted: undefined,
   resize: { enforced: new Map(), pending: undefined, progress: undefined },
   messages: new Map(),
 }

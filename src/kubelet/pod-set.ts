@@ -4,6 +4,7 @@ import { refusePod } from './admission.ts'
 import type { KubeletContext } from './context.ts'
 import { ghostPod } from './ghost-pod.ts'
 import { podPaths, podsRoot } from './paths.ts'
+import { noPressure, type Pressure } from './node-status.ts'
 import { MirrorPods, mirrors } from './mirror-pods.ts'
 import { removePodFiles } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
@@ -26,6 +27,8 @@ export class PodSet {
   #strays: Map<string, Pod> | undefined = new Map()
   readonly #static = new Map<'file' | 'http', readonly Pod[]>()
   #burstableShares = 0
+  /** What the node runs short of. */
+  pressure: () => Pressure = () => noPressure
   constructor(
     context: KubeletContext,
     node: () => Node | undefined,
@@ -126,7 +129,13 @@ export class PodSet {
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
     const others = this.#others(pod)
-    return refusePod(pod, { node: this.#node(), allocatable: this.#allocatable(), others, config })
+    return refusePod(pod, {
+      node: this.#node(),
+      allocatable: this.#allocatable(),
+      others,
+      config,
+      pressure: this.pressure(),
+    })
   }
   /** The other pods that hold resources of the node. */
   #others(pod: Pod): readonly Pod[] {

@@ -55,6 +55,7 @@ export class PodWorker implements PodHandle {
   readonly #messages = new Map<string, string>()
   #failure: Waiting | undefined
   #failureGraceSeconds: number | undefined
+  #disrupted: Waiting | undefined
   /** The API does not have the pod any more. */
   #gone = false
   #grace: Grace | undefined
@@ -182,6 +183,13 @@ export class PodWorker implements PodHandle {
     this.#failureGraceSeconds = graceSeconds
     this.#abort.abort()
     this.wake()
+  }
+  /** The node throws the pod out. */
+  evict(message: string, graceSeconds: number): void {
+    if (this.#failure !== undefined || this.isEnding) return
+    this.#context.record(this.pod, undefined, 'Warning', 'Evicted', message)
+    this.#disrupted = { reason: 'TerminationByKubelet', message }
+    this.fail('Evicted', message, graceSeconds)
   }
   /** What its volumes or environment show has changed. */
   refresh(): void {
@@ -402,6 +410,7 @@ export class PodWorker implements PodHandle {
       ended,
       failure: this.#failure,
       resize: this.resize,
+      disrupted: this.#disrupted,
       messages: this.#messages,
     }
   }

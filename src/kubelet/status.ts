@@ -37,6 +37,8 @@ export interface StatusFacts {
   readonly ended: boolean
   /** The pod fails as a whole: evicted, past its deadline, refused. */
   readonly failure: Waiting | undefined
+  /** Why the kubelet ends the pod although it would run on: the condition DisruptionTarget. */
+  readonly disrupted: Waiting | undefined
   readonly resize: {
     /** Resources that the runtime enforces, by container id. */
     readonly enforced: ReadonlyMap<string, NonNullable<Container['resources']>>
@@ -248,7 +250,7 @@ export function computeStatus(
     conditions: podConditions(
       pod,
       runtime,
-      { phase, initContainerStatuses, containerStatuses, ...facts.resize },
+      { phase, initContainerStatuses, containerStatuses, ...facts.resize, disrupted: facts.disrupted },
       old,
       facts.nowMs,
     ),

@@ -1,14 +1,16 @@
 // A machine and a prober for unit tests.
-import type { NodeHost } from '../../ports/node-host.ts'
+import type { NodeHost, NodeUsage } from '../../ports/node-host.ts'
 import type { ConnectAnswer, HttpProbeAnswer, Prober } from '../../ports/prober.ts'
 
 export interface FakeHost extends NodeHost {
   /** Paths of the cgroups that exist. */
   readonly paths: Set<string>
+  /** What usage() answers. */
+  load: NodeUsage
 }
 export function fakeHost(): FakeHost {
   const paths = new Set<string>()
-  return {
+  const host: FakeHost = {
     paths,
     facts: () =>
       Promise.resolve({
@@ -28,7 +30,20 @@ export function fakeHost(): FakeHost {
         topology: [],
         missing: [],
       } as const),
-    usage: () => Promise.reject(new Error('not measured')),
+    usage: () => Promise.resolve(host.load),
+    load: {
+      timestampMs: 0,
+      cpuUsageNanoseconds: 0,
+      memoryAvailableBytes: 2 ** 32,
+      memoryUsageBytes: 0,
+      memoryWorkingSetBytes: 0,
+      memoryRssBytes: 0,
+      memoryPageFaults: 0,
+      memoryMajorPageFaults: 0,
+      pidsMax: 30_000,
+      pidsRunning: 100,
+      interfaces: [],
+    },
     cgroups: {
       version: 1,
       parentFor: (path) => path,
@@ -44,6 +59,7 @@ export function fakeHost(): FakeHost {
     setSysctl: () => Promise.resolve(),
     watchSystemOom: () => ({ close: () => {} }),
   }
+  return host
 }
 
 export interface FakeProber extends Prober {
