@@ -155,11 +155,12 @@ export const nodeLifecycleController: Controller = {
       }),
       leases.handle({ add: leaseChanged, update: leaseChanged }),
       pods.handle({
-        // A pod that became ready by a late status of a node that is gone from sight.
+        // A pod that became ready by a late status of a node that is gone from sight. Not at once: its agent may be back
+        // and about to say so, and the two would undo each other's writes as fast as they can.
         update(pod, old) {
           const { nodeName } = pod.spec
           if (nodeName && isPodReady(pod) && !isPodReady(old) && !isNodeReady(nodes.get(nodeName)))
-            reconciler.enqueue(nodeName)
+            reconciler.enqueueAfter(nodeName, periodMs)
         },
       }),
     ]
