@@ -1,8 +1,9 @@
 // What must never happen, looked for after every step of the clock: a revision that goes back, a watch that differs from a
-// list, an acknowledged write that is gone, a pod bound twice, a container that runs twice.
+// list, an acknowledged write that is gone, a pod bound twice, a container that runs twice, writers that quarrel for ever.
 import type { Pod } from '../api/core/pod.ts'
 import type { Informer } from '../client/informer.ts'
-import type { Store, TxnResult } from '../store/store.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Operation, Store, TxnResult } from '../store/store.ts'
 import type { SimNode } from './sim-node.ts'
 
 export interface Checkers {
@@ -18,8 +19,11 @@ export interface Checkers {
   stop(): void
 }
 
+/** More writes than this while time stands still are a quarrel that would never end. */
+const maxWritesAtOnce = 20_000
+
 /** Wraps a store with checkers. `nodes` are asked what runs. */
-export function startCheckers(inner: Store, nodes: () => Iterable<SimNode>): Checkers {
+export function startCheckers(inner: Store, clock: Clock, nodes: () => Iterable<SimNode>): Checkers {
   const violations: string[] = []
   const say = (text: string) => {
     if (!violations.includes(text)) violations.push(text)
@@ -44,6 +48,17 @@ export function startCheckers(inner: Store, nodes: () => Iterable<SimNode>): Che
     },
     onError: (error) => say(`the watch ended: ${error.message}`),
   })
+  let instantMs = -1
+  let writes = 0
+  /** Breaks an endless exchange of writes by refusing one, and says what the last ones were. */
+  const countWrites = (operations: readonly Operation[]) => {
+    writes = clock.monotonic() === instantMs ? writes + 1 : 0
+    instantMs = clock.monotonic()
+    if (writes < maxWritesAtOnce) return
+    const last = operations.map((o) => (o.type === 'put' ? `${o.key} ${new TextDecoder().decode(o.value)}` : o.key))
+    if (writes < maxWritesAtOnce + 4) say(`endless writes at ${instantMs} ms: ${last.join(', ')}`)
+    else throw new Error('endless writes')
+  }
   const store: Store = {
     currentRevision: () => inner.currentRevision(),
     compactedRevision: () => inner.compactedRevision(),
@@ -51,6 +66,7 @@ export function startCheckers(inner: Store, nodes: () => Iterable<SimNode>): Che
     list: (...args) => inner.list(...args),
     count: (...args) => inner.count(...args),
     async txn(compares, operations): Promise<TxnResult> {
+      countWrites(operations)
       const result = await inner.txn(compares, operations)
       if (!result.ok) return result
       for (const { key, type } of operations)

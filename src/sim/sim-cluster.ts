@@ -50,7 +50,7 @@ export async function startSimCluster(options: SimClusterOptions = {}): Promise<
   const { clock, faults } = sim
   const machines = new Map<string, SimNode>()
   const links = new Map<string, Link>()
-  const checkers = startCheckers(openMemoryStore({ clock }), () => machines.values())
+  const checkers = startCheckers(openMemoryStore({ clock }), clock, () => machines.values())
   const journal = options.journal === false ? undefined : startJournal(checkers.store, clock)
   clock.onStep = () => checkers.step()
   const cluster = await clock.run(startCluster(sim, { ...simNetwork, ...options, store: checkers.store }))
