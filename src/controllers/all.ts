@@ -6,6 +6,7 @@ import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
 import { deploymentController } from './deployment.ts'
 import { disruptionController } from './disruption.ts'
+import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts'
 import { endpointSliceController } from './endpoint-slice.ts'
 import { endpointsController } from './endpoints.ts'
 import type { Controller } from './framework/controller.ts'
@@ -17,6 +18,7 @@ import { nodeLifecycleController } from './node-lifecycle.ts'
 import { podGarbageCollector } from './pod-garbage-collector.ts'
 import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
+import { resourceQuotaController } from './resource-quota.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
 import { serviceAccountTokenController } from './service-account-token.ts'
@@ -36,6 +38,7 @@ export const allControllers: readonly Controller[] = [
   podGarbageCollector,
   endpointsController,
   endpointSliceController,
+  endpointSliceMirroringController,
   replicaSetController,
   replicationControllerController,
   deploymentController,
@@ -45,6 +48,7 @@ export const allControllers: readonly Controller[] = [
   cronJobController,
   ttlAfterFinishedController,
   disruptionController,
+  resourceQuotaController,
   clusterRoleAggregationController,
   csrApprovingController,
   csrSigningController,
