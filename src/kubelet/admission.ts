@@ -93,7 +93,8 @@ function outOf(pod: Pod, { others, allocatable }: AdmissionFacts): Waiting | und
   const requests = podRequests(pod.spec)
   for (const name of Object.keys(requests)) {
     const requested = amount(requests, name)
-    if (requested === 0) continue
+    // an extended resource that somebody wrote into the Node through the API is the scheduler's to count
+    if (requested === 0 || (name.includes('/') && allocatable[name] === undefined)) continue
     const used = others.reduce((sum, other) => sum + amount(podRequests(other.spec), name), 0)
     const capacity = amount(allocatable, name)
     if (used + requested > capacity)
