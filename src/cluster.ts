@@ -118,6 +118,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   const managerInformers = informersFor(managerClient)
   const controllerSettings: ControllerSettings = {
     ca: ports.identity.ca,
+    tokens: ports.identity.tokens,
     ...(options.clusterCidrs === undefined ? {} : { clusterCidrs: options.clusterCidrs }),
     ...options.controllerSettings,
   }

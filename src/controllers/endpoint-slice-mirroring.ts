@@ -33,7 +33,7 @@ type Found = { readonly addressType: AddressType; readonly ports: readonly Resol
 export function mirroredEndpoints(object: Endpoints): readonly Found[] {
   const found: Found[] = []
   for (const { addresses = [], notReadyAddresses = [], ports = [] } of object.subsets ?? []) {
-    const resolved = ports.map(({ name = '', port, protocol = 'TCP', appProtocol }) => ({
+    const resolved = ports.map(({ name = '', port, protocol, appProtocol }) => ({
       name,
       port,
       protocol,
