@@ -22,8 +22,9 @@ export function readySinceMs(pod: Pod): number | undefined {
 }
 /** Ready for at least `minReadySeconds`. */
 export function isPodAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {
+  if (minReadySeconds === 0) return isPodReady(pod)
   const since = readySinceMs(pod)
-  return since !== undefined && (minReadySeconds === 0 || since + minReadySeconds * 1000 <= nowMs)
+  return since !== undefined && since + minReadySeconds * 1000 <= nowMs
 }
 /** Milliseconds until the next of the ready pods becomes available; undefined when none is on the way. */
 export function nextAvailabilityMs(pods: readonly Pod[], minReadySeconds: number, nowMs: number): number | undefined {

@@ -85,10 +85,17 @@ export function planReplicaStatus(
   countsTerminating: boolean,
   nowMs: number,
 ): ReplicaStatus {
-  const active = pods.filter(isPodActive)
   const templateLabels = Object.entries(view.template.metadata.labels ?? {})
-  const labeled = active.filter((pod) => templateLabels.every(([key, value]) => pod.metadata.labels?.[key] === value))
-  const ready = active.filter(isPodReady)
+  const count = { active: 0, labeled: 0, ready: 0, available: 0, terminating: 0 }
+  for (const pod of pods) {
+    if (isTerminating(pod)) count.terminating++
+    if (!isPodActive(pod)) continue
+    count.active++
+    if (templateLabels.every(([key, value]) => pod.metadata.labels?.[key] === value)) count.labeled++
+    if (!isPodReady(pod)) continue
+    count.ready++
+    if (isPodAvailable(pod, view.minReadySeconds, nowMs)) count.available++
+  }
   const current = view.status.conditions
   const condition = { type: 'ReplicaFailure', status: 'True', ...failure }
   const keep = failure !== undefined && findCondition(current, 'ReplicaFailure') !== undefined
@@ -99,11 +106,11 @@ export function planReplicaStatus(
         ? current
         : withCondition(current, condition, nowMs)
   return {
-    replicas: active.length,
-    fullyLabeledReplicas: labeled.length,
-    readyReplicas: ready.length,
-    availableReplicas: ready.filter((pod) => isPodAvailable(pod, view.minReadySeconds, nowMs)).length,
-    ...(countsTerminating ? { terminatingReplicas: pods.filter(isTerminating).length } : {}),
+    replicas: count.active,
+    fullyLabeledReplicas: count.labeled,
+    readyReplicas: count.ready,
+    availableReplicas: count.available,
+    ...(countsTerminating ? { terminatingReplicas: count.terminating } : {}),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     ...(conditions === undefined || conditions.length === 0 ? {} : { conditions }),
   }
