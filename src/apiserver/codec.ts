@@ -2,7 +2,7 @@
 // upstream's words. What is unknown or doubled is refused, warned of or ignored as fieldValidation says.
 import { decode, DecodeError } from '../api/machinery/decode.ts'
 import { applyDefaults } from '../api/machinery/defaults.ts'
-import { ApiError, badRequest } from '../api/machinery/errors.ts'
+import { ApiError, badRequest, invalid, notSupportedField } from '../api/machinery/errors.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import {
   type FieldValidation,
@@ -71,13 +71,17 @@ function fromProtobuf(bytes: Uint8Array, schema: ObjectSchema): Json {
   }
 }
 
+/** The kind of the query parameters of a verb, as errors name it. */
+export const optionsKindOf = (verb: string): string =>
+  ({ create: 'CreateOptions', update: 'UpdateOptions', patch: 'PatchOptions' })[verb] ?? 'DeleteOptions'
+
 export function fieldValidationOf(call: Pick<ResourceRequest, 'info'>): FieldValidation {
   const value = call.info.query.get('fieldValidation')
   if (value === null || value === '') return 'Warn'
   if (value === 'Ignore' || value === 'Warn' || value === 'Strict') return value
-  throw badRequest(
-    `invalid fieldValidation: Unsupported value: ${JSON.stringify(value)}: supported values: "Ignore", "Strict", "Warn"`,
-  )
+  throw invalid('meta.k8s.io', optionsKindOf(call.info.verb), '', [
+    notSupportedField('fieldValidation', value, ['', 'Ignore', 'Strict', 'Warn']),
+  ])
 }
 
 /** Decodes the body of a create or an update of `resource` into its stored version, defaults applied. */
@@ -88,26 +92,44 @@ export async function decodeObject(call: ResourceRequest): Promise<ObjectDraft> 
   try {
     parsed = await readBody(call, resource.schema)
   } catch (error) {
-    if (error instanceof ParseError) throw unrecognized(expected, error.message, undefined)
+    if (error instanceof ParseError) throw await malformed(call, error)
     throw error
   }
-  if (parsed === undefined) throw unrecognized(expected, 'unexpected end of JSON input', undefined)
+  if (parsed === undefined) throw unrecognized(expected, jsonProblem('unexpected end of JSON input'), undefined)
   return toStored(resource, decodeVersioned(call, parsed))
+}
+
+/** 400 for a body that its media type does not describe. */
+async function malformed(call: ResourceRequest, { message }: ParseError): Promise<ApiError> {
+  const bytes = await call.request.body?.bytes(bodyLimitBytes)
+  const isYaml = mediaTypeOf(call.request.headers['content-type']) === 'application/yaml'
+  const why = isYaml ? message.replace(/^error converting YAML to JSON: /, '') : jsonProblem(message)
+  return unrecognized(call.resource.kind.kind, why, bytes)
 }
 
 /** 400 for a body that is not even an object with a kind. */
 function unrecognized(expected: string, why: string, bytes: Uint8Array | undefined): ApiError {
-  const summary = Array.from((bytes ?? new Uint8Array()).subarray(0, 30), (b) => b.toString(16).padStart(2, '0')).join(
-    '',
-  )
-  const head = `the object provided is unrecognized (must be of type ${expected}): couldn't get version/kind; json parse error: ${why}`
-  return badRequest(summary === '' ? head : `${head} (${summary})`)
+  return badRequest(`the object provided is unrecognized (must be of type ${expected}): ${why} (${summary(bytes)})`)
 }
+/** The beginning of a body: JSON as it is, anything else in hexadecimal. */
+function summary(bytes: Uint8Array | undefined): string {
+  if (bytes === undefined || bytes.length === 0) return '<empty>'
+  const start = bytes.subarray(0, summaryBytes)
+  const isJson = start[0] === 0x7b
+  const text = isJson
+    ? new TextDecoder().decode(start)
+    : Array.from(start, (b) => b.toString(16).padStart(2, '0')).join('')
+  return bytes.length > summaryBytes ? `${text} ...` : text
+}
+const summaryBytes = 30
+const jsonProblem = (why: string): string => `couldn't get version/kind; json parse error: ${why}`
 
 /** Decodes JSON data as an object of the served version, defaults applied. */
 export function decodeVersioned(
   call: ResourceRequest,
   parsed: Parsed & { readonly bytes?: Uint8Array | undefined },
+  /** Says what is wrong with the data; default: 400 as for a body. */
+  complain?: (why: string) => ApiError,
 ): ObjectDraft {
   const { resource } = call
   const { value } = parsed
@@ -115,7 +137,9 @@ export function decodeVersioned(
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw unrecognized(
       expected,
-      `json: cannot unmarshal ${goNameOf(value)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }`,
+      jsonProblem(
+        `json: cannot unmarshal ${goNameOf(value)} into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }`,
+      ),
       parsed.bytes,
     )
   }
@@ -123,16 +147,12 @@ export function decodeVersioned(
   const kind = wordOf(data['kind'], expected)
   const apiVersion = wordOf(data['apiVersion'], resource.apiVersion)
   const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
-  const cannot = (why: string) =>
-    badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected}: ${why}`)
-  if (apiVersion !== '' && apiVersion !== resource.apiVersion) {
-    throw badRequest(
-      `the API version in the data (${apiVersion}) does not match the expected API version (${resource.apiVersion})`,
-    )
-  }
-  if (kind !== '' && kind !== expected) {
-    const group = resource.group === '' ? 'core' : resource.group
-    throw cannot(`converting (${version}.${kind}) to (${group}.${expected}): unknown conversion`)
+  const cannot =
+    complain ??
+    ((why: string) =>
+      badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected}: ${why}`))
+  if ((apiVersion !== '' && apiVersion !== resource.apiVersion) || (kind !== '' && kind !== expected)) {
+    throw mismatch(call, apiVersion === '' ? resource.apiVersion : apiVersion, kind === '' ? expected : kind, cannot)
   }
   let decoded: ReturnType<typeof decode<JsonObject>>
   try {
@@ -154,6 +174,28 @@ export function decodeVersioned(
   if (draft.metadata === undefined) draft.metadata = {} as ObjectDraft['metadata']
   defaultObject(resource, draft)
   return draft
+}
+
+/** 400 for a body that is an object of another kind: a known one, or one that nobody has heard of. */
+function mismatch(
+  { server, resource }: ResourceRequest,
+  apiVersion: string,
+  kind: string,
+  cannot: (why: string) => ApiError,
+): ApiError {
+  const known = server.resources.all().some((r) => r.apiVersion === apiVersion && r.kind.kind === kind)
+  if (!known) {
+    return cannot(
+      `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "pkg/api/legacyscheme/scheme.go:30"`,
+    )
+  }
+  if (apiVersion !== resource.apiVersion) {
+    return badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version (${resource.apiVersion})`,
+    )
+  }
+  const group = resource.group === '' ? 'core' : resource.group
+  return cannot(`converting (${resource.version}.${kind}) to (${group}.${resource.kind.kind}): unknown conversion`)
 }
 
 /** Applies the defaults of the served version. */

@@ -1,6 +1,7 @@
 // From a request for an object to its handler: by verb for the object itself, by name for its subresources.
 import { ApiError } from '../api/machinery/errors.ts'
 import { freeze } from '../api/machinery/freeze.ts'
+import type { KubeObject } from '../api/machinery/meta.ts'
 import type { Verb } from '../api/machinery/kind.ts'
 import type { ResourceRequest, ServerContext } from './context.ts'
 import { dryRunOf } from './handlers/checks.ts'
@@ -15,10 +16,11 @@ import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
 import { type Negotiated, negotiate } from './responders/negotiate.ts'
 import type { Outcome } from './responders/outcome.ts'
-import { headersOf, respond, includeObjectOf } from './responders/respond.ts'
+import { headersOf, includeObjectOf, pageNotFound, respond } from './responders/respond.ts'
 import { openShown, rawEvents, shownOutcome } from './responders/shown.ts'
 import { bookmarkObject, objectEvents, statusOf, viewOf } from './responders/view.ts'
 import { subresourceOf } from './subresources/all.ts'
+import type { EventType } from './watch/hub.ts'
 import { virtualHandler } from './virtual.ts'
 
 export type Handler = (call: ResourceRequest) => Promise<Outcome>
@@ -42,11 +44,14 @@ export async function dispatchResource(
   user: UserInfo,
 ): Promise<ApiResponse> {
   const resource = server.resources.get(info.group, info.version, info.resource)
-  if (resource === undefined) throw unknownResource()
+  if (resource === undefined) {
+    if (server.resources.hasGroup(info.group)) throw unknownResource()
+    return pageNotFound()
+  }
   const scoped = resource.kind.namespaced && info.namespace === ''
   if (scoped && info.name !== '' && !['list', 'watch', 'deletecollection'].includes(info.verb)) throw unknownResource()
   const negotiated = negotiate(request.headers['accept'], resource.schema.structural !== true)
-  const dryRun = info.query.size > 0 && dryRunOf(info.query.getAll('dryRun'))
+  const dryRun = info.query.size > 0 && dryRunOf(info.query.getAll('dryRun'), info.verb)
   const call: ResourceRequest = { server, request, info, user, resource, warnings: [], dryRun }
   if (resource.deprecation !== undefined) call.warnings.push(resource.deprecation)
   if (info.subresource !== '') {
@@ -56,12 +61,18 @@ export async function dispatchResource(
     if (answer === undefined) throw methodNotAllowed()
     return finish(call, negotiated, await answer(call))
   }
-  if (!resource.verbs.has(info.verb as Verb)) throw methodNotAllowed()
+  if (!resource.verbs.has(info.verb as Verb) || !fits(info)) throw methodNotAllowed()
   if (info.verb === 'watch') return openWatch(call, negotiated)
   const handler =
     (info.verb === 'create' ? virtualHandler(resource) : undefined) ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
   return finish(call, negotiated, await handler(call))
+}
+
+/** Objects are made in their collection, and changed under their name. */
+function fits({ verb, name }: RequestInfo): boolean {
+  if (verb === 'create') return name === ''
+  return name !== '' || (verb !== 'update' && verb !== 'patch')
 }
 
 const finish = (call: ResourceRequest, negotiated: Negotiated, outcome: Outcome): ApiResponse | Promise<ApiResponse> =>
@@ -121,7 +132,7 @@ async function openConvertedWatch(call: ResourceRequest, negotiated: Negotiated)
   }
   const view = viewOf(resource, negotiated, includeObjectOf(call), call.server.clock)
   const writer = {
-    event: view.looseEvent,
+    event: (type: EventType, object: KubeObject) => view.looseEvent(type, object),
     bookmark: (revision: number, end: boolean) => view.events.bookmark(revision, end),
     error: (error: unknown) => view.events.error(error),
   }

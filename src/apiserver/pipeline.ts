@@ -1,5 +1,4 @@
 // The way of a request, in order. Each step is a file of its own; this one only says what comes after what.
-import { ApiError } from '../api/machinery/errors.ts'
 import { authenticate } from './authentication/authenticator.ts'
 import { impersonate } from './authentication/impersonation.ts'
 import { authorizeRequest } from './authorization/authorize-request.ts'
@@ -7,7 +6,7 @@ import type { Pipeline } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
 import type { ApiRequest, ApiResponse } from './request.ts'
 import { resolveRequestInfo } from './request-info.ts'
-import { respondError } from './responders/respond.ts'
+import { pageNotFound, respondError } from './responders/respond.ts'
 
 /** Answers a request; never throws. */
 export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<ApiResponse> {
@@ -18,9 +17,7 @@ export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<A
     const user = await impersonate(request, caller, server.authorizer)
     await authorizeRequest(server.authorizer, user, info)
     if (!info.isResource) {
-      const answer = await pipeline.paths(server, request, info, user)
-      if (answer !== undefined) return answer
-      throw new ApiError('NotFound', 'the server could not find the requested resource')
+      return (await pipeline.paths(server, request, info, user)) ?? pageNotFound()
     }
     return await dispatchResource(server, request, info, user)
   } catch (error) {

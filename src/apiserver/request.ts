@@ -13,7 +13,7 @@ export interface UserInfo {
 
 /** A request body that has not been read yet. */
 export interface RequestBody {
-  /** The whole body. Throws ApiError RequestEntityTooLarge beyond `limitBytes`. */
+  /** The whole body; asked again, the same bytes. Throws ApiError RequestEntityTooLarge beyond `limitBytes`. */
   bytes(limitBytes: number): Promise<Uint8Array>
   /** The body as it arrives, for proxied requests. */
   stream(): AsyncIterable<Uint8Array>

@@ -86,6 +86,11 @@ export class ResourceRegistry {
   get(group: string, version: string, plural: string): ServedResource | undefined {
     return this.served.get(`${group}/${version}/${plural}`)
   }
+  /** Whether anything of a group is served. */
+  hasGroup(group: string): boolean {
+    for (const resource of this.served.values()) if (resource.group === group) return true
+    return false
+  }
   /** The storage of a kind by group and plural, whatever the version. */
   storage(group: string, plural: string): ResourceStorage | undefined {
     return this.storages.get(`${group}/${plural}`)

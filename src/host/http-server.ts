@@ -364,37 +364,40 @@ function iterable(open: (sink: Sink<Uint8Array>) => StreamHandle): {
 // Bodies
 
 function bodyOf(source: Readable, headers: IncomingHttpHeaders): RequestBody {
+  let whole: Promise<Uint8Array> | undefined
   return {
-    bytes(limitBytes) {
-      const length = Number(headers['content-length'] ?? 0)
-      if (length > limitBytes) return Promise.reject(tooLarge(limitBytes))
-      return new Promise((done, fail) => {
-        const chunks: Buffer[] = []
-        let size = 0
-        let settled = false
-        const cut = () => {
-          if (!settled) fail(new ApiError('BadRequest', 'the request was cut off before its end'))
-          settled = true
-        }
-        source.on('data', (chunk: Buffer) => {
-          size += chunk.length
-          if (settled) return
-          if (size <= limitBytes) chunks.push(chunk)
-          else {
-            settled = true
-            fail(tooLarge(limitBytes))
-          }
-        })
-        source.on('end', () => {
-          if (settled) return
-          settled = true
-          done(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
-        })
-        source.on('close', cut)
-        source.on('error', cut)
-      })
-    },
+    bytes: (limitBytes) => (whole ??= collect(limitBytes)),
     stream: () => source as AsyncIterable<Uint8Array>,
+  }
+
+  function collect(limitBytes: number): Promise<Uint8Array> {
+    const length = Number(headers['content-length'] ?? 0)
+    if (length > limitBytes) return Promise.reject(tooLarge(limitBytes))
+    return new Promise((done, fail) => {
+      const chunks: Buffer[] = []
+      let size = 0
+      let settled = false
+      const cut = () => {
+        if (!settled) fail(new ApiError('BadRequest', 'the request was cut off before its end'))
+        settled = true
+      }
+      source.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (settled) return
+        if (size <= limitBytes) chunks.push(chunk)
+        else {
+          settled = true
+          fail(tooLarge(limitBytes))
+        }
+      })
+      source.on('end', () => {
+        if (settled) return
+        settled = true
+        done(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))
+      })
+      source.on('close', cut)
+      source.on('error', cut)
+    })
   }
 }
 const tooLarge = (limitBytes: number) =>

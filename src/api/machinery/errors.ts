@@ -24,6 +24,8 @@ export const statusCodes = {
   ServiceUnavailable: 503,
   ServerTimeout: 500,
   Timeout: 504,
+  /** Upstream gives some failures no reason at all. */
+  Unknown: 500,
 } as const
 export type Reason = keyof typeof statusCodes
 
@@ -62,7 +64,7 @@ export class ApiError extends Error {
       metadata: {},
       status: 'Failure',
       message: this.message,
-      reason: this.reason,
+      ...(this.reason === 'Unknown' ? {} : { reason: this.reason }),
       ...(this.details ? { details: this.details } : {}),
       code: this.code,
     }
@@ -79,7 +81,7 @@ export interface ResourceName {
 }
 const qualified = (r: ResourceName) => (r.group === '' ? r.resource : `${r.resource}.${r.group}`)
 const detailsOf = (r: ResourceName, name: string): ErrorDetails => ({
-  name,
+  ...(name === '' ? {} : { name }),
   ...(r.group === '' ? {} : { group: r.group }),
   kind: r.resource,
 })
@@ -169,9 +171,9 @@ export function invalid(group: string, kind: string, name: string, errors: reado
   const what = unique.length === 1 ? unique[0] : `[${unique.join(', ')}]`
   const qualifiedKind = group === '' ? kind : `${kind}.${group}`
   return new ApiError('Invalid', `${qualifiedKind} "${name}" is invalid: ${what}`, {
-    name,
+    ...(name === '' ? {} : { name }),
     ...(group === '' ? {} : { group }),
-    kind,
+    ...(kind === '' ? {} : { kind }),
     causes: errors.map((e) => ({ reason: e.type, message: e.message, field: e.field })),
   })
 }

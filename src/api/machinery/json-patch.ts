@@ -20,7 +20,8 @@ const maxCopiedBytes = 3 * 1024 * 1024
 
 /** Checks that a body is a JSON patch. Throws PatchError. */
 export function parsePatch(body: Json): readonly PatchOperation[] {
-  if (!Array.isArray(body)) throw new PatchError('json: cannot unmarshal object into Go value of type jsonpatch.Patch')
+  if (!Array.isArray(body))
+    throw new PatchError('json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp')
   if (!withinDepth(body)) throw new PatchError('exceeded max depth')
   for (const operation of body as readonly Json[]) {
     if (typeof operation !== 'object' || operation === null || Array.isArray(operation)) {

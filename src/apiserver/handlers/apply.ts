@@ -92,6 +92,7 @@ async function configurationOf(call: ResourceRequest): Promise<JsonObject> {
   const kind = wordOf(data['kind'], '')
   const apiVersion = wordOf(data['apiVersion'], '')
   if (apiVersion !== resource.apiVersion || kind !== resource.kind.kind) {
+    if (apiVersion === '' || kind === '') throw badRequest(`invalid object type: ${apiVersion}/, Kind=${kind}`)
     throw badRequest(
       `failed to create manager for existing fields: incorrect version specified in apply patch. Specified patch version: ${apiVersion}, ${kind}, expected: ${resource.apiVersion}, ${resource.kind.kind}`,
     )
@@ -101,11 +102,10 @@ async function configurationOf(call: ResourceRequest): Promise<JsonObject> {
   try {
     const decoded = decodeSparse<JsonObject>(resource.schema, data)
     const findings = strictFindings(parsed, decoded.unknownFields)
-    if (findings !== undefined) {
-      const mode = fieldValidationOf(call)
-      if (mode === 'Strict') throw cannot(findings.error)
-      if (mode === 'Warn') call.warnings.push(...findings.warnings)
-    }
+    if (findings !== undefined && fieldValidationOf(call) === 'Strict') throw cannot(findings.error)
+    if (decoded.unknownFields.length > 0)
+      throw undeclared(call, wordOf(metadataOf(data)['namespace'], ''), decoded.unknownFields)
+    if (findings !== undefined && fieldValidationOf(call) === 'Warn') call.warnings.push(...findings.warnings)
     const config = decoded.value as JsonObject
     checkNames(metadataOf(config), info.name)
     return config
@@ -113,6 +113,15 @@ async function configurationOf(call: ResourceRequest): Promise<JsonObject> {
     if (error instanceof DecodeError) throw cannot(error.message)
     throw error
   }
+}
+
+/** A configuration may not hold fields that no schema knows: nobody could own them. */
+function undeclared({ info, resource }: ResourceRequest, namespace: string, fields: readonly string[]): ApiError {
+  const lines = fields.map((path) => `.${path}: field not declared in schema`)
+  const what = lines.length === 1 ? (lines[0] ?? '') : `errors:\n${lines.map((line) => `  ${line}`).join('\n')}`
+  const type = `${resource.group}/${resource.version}, Kind=${resource.kind.kind}`
+  const message = `failed to create typed patch object (${namespace}/${info.name}; ${type}): ${what}`
+  return new ApiError('Unknown', message)
 }
 
 function checkNames(metadata: JsonObject, name: string): void {

@@ -1,9 +1,9 @@
 // The checks that stand between a request's object and the store, shared by create, update and patch.
-import { badRequest, type FieldError } from '../../api/machinery/errors.ts'
+import { badRequest, type FieldError, invalid } from '../../api/machinery/errors.ts'
 import type { ValidationContext } from '../../api/machinery/kind.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { invalidObject, validateCreate } from '../../api/machinery/validate.ts'
-import type { ObjectDraft } from '../codec.ts'
+import { type ObjectDraft, optionsKindOf } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 
 /** Puts the request's namespace into the object. Throws BadRequest where they disagree. */
@@ -51,10 +51,13 @@ export function validateChanged(
   for (const warning of kind.warnings?.(object as KubeObject, old) ?? []) call.warnings.push(warning)
 }
 
-/** dryRun=All. Throws for other values. */
-export function dryRunOf(value: readonly string[]): boolean {
-  for (const item of value) {
-    if (item !== 'All') throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(item)}: supported values: "All"`)
+/** dryRun=All. Throws Invalid for other values. */
+export function dryRunOf(value: readonly string[], verb: string): boolean {
+  if (value.some((item) => item !== 'All')) {
+    const message = `Unsupported value: ${JSON.stringify(value)}: supported values: "All"`
+    throw invalid('meta.k8s.io', optionsKindOf(verb), '', [
+      { type: 'FieldValueNotSupported', field: 'dryRun', message },
+    ])
   }
   return value.length > 0
 }

@@ -1,5 +1,6 @@
 // The continue token of chunked lists: where the last page ended and at which revision, in base64url JSON as upstream's.
 import { badRequest } from '../../api/machinery/errors.ts'
+import { jsonError } from '../../api/machinery/json-error.ts'
 import type { Collection } from '../storage/collection.ts'
 
 interface Token {
@@ -34,12 +35,18 @@ export function decodeContinue(
   collection: Collection,
   text: string,
 ): { readonly after: string; readonly revision: number } {
-  const bad = (why: string) => badRequest(`continue key is not valid: ${why}`)
-  let token: Partial<Token>
+  const bad = (why: string) => badRequest(`invalid continue token: continue key is not valid: ${why}`)
+  let decoded: string
   try {
-    token = JSON.parse(fromBase64Url(text)) as Partial<Token>
+    decoded = fromBase64Url(text)
   } catch (error) {
     throw bad(error instanceof Error ? error.message : String(error))
+  }
+  let token: Partial<Token>
+  try {
+    token = JSON.parse(decoded) as Partial<Token>
+  } catch (error) {
+    throw bad(jsonError(decoded) ?? String(error))
   }
   if (typeof token !== 'object' || token === null || token.v !== 'meta.k8s.io/v1') {
     throw bad('server does not recognize this encoded version')

@@ -1,6 +1,14 @@
 // DELETE of one object and of a collection. An object goes at once when nothing holds it: no grace period, no
 // finalizers. Otherwise the request only marks it; whoever holds it lets go with a later write.
-import { ApiError, badRequest, conflict, invalid, invalidField, notFound } from '../../api/machinery/errors.ts'
+import {
+  ApiError,
+  badRequest,
+  conflict,
+  type FieldError,
+  invalid,
+  invalidField,
+  notFound,
+} from '../../api/machinery/errors.ts'
 import { decode, DecodeError } from '../../api/machinery/decode.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { type DeleteOptions, deleteOptions, type KubeObject } from '../../api/machinery/meta.ts'
@@ -34,7 +42,8 @@ export async function deleteOptionsOf(call: ResourceRequest): Promise<DeleteOpti
     sent = await readBody(call, deleteOptions)
     if (sent !== undefined) options = decode<JsonObject>(deleteOptions, sent.value).value as DeleteOptions
   } catch (error) {
-    if (error instanceof DecodeError || error instanceof ParseError) {
+    if (error instanceof ParseError) throw badRequest(`couldn't get version/kind; json parse error: ${error.message}`)
+    if (error instanceof DecodeError) {
       throw badRequest(`DeleteOptions in version "v1" cannot be handled as a DeleteOptions: ${error.message}`)
     }
     throw error
@@ -52,24 +61,22 @@ export async function deleteOptionsOf(call: ResourceRequest): Promise<DeleteOpti
     }
   }
   const dryRun = [...(options.dryRun ?? []), ...query.getAll('dryRun')]
-  dryRunOf(dryRun)
+  dryRunOf(dryRun, 'delete')
   checkOptions(options)
   return dryRun.length === 0 ? options : { ...options, dryRun }
 }
 
 function checkOptions(options: DeleteOptions): void {
   const policy = options.propagationPolicy
-  const bad = (field: string, value: string, detail: string) =>
-    invalid('meta.k8s.io', 'DeleteOptions', '', [invalidField(field, value, detail)])
+  const bad = (error: FieldError) => invalid('meta.k8s.io', 'DeleteOptions', '', [error])
+  const field = 'propagationPolicy'
   if (policy !== undefined && options.orphanDependents !== undefined) {
-    throw bad('propagationPolicy', policy, 'orphanDependents and deletionPropagation cannot be both set')
+    throw bad(invalidField(field, policy, 'orphanDependents and deletionPropagation cannot be both set'))
   }
   if (policy !== undefined && !['Orphan', 'Background', 'Foreground'].includes(policy)) {
-    throw bad(
-      'propagationPolicy',
-      policy,
-      'DeletionPropagation need to be one of "Foreground", "Background", "Orphan" or nil',
-    )
+    const supported = '"Foreground", "Background", "Orphan", "nil"'
+    const message = `Unsupported value: ${JSON.stringify(policy)}: supported values: ${supported}`
+    throw bad({ type: 'FieldValueNotSupported', field, message })
   }
 }
 
@@ -179,15 +186,19 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
 
 function checkPreconditions(call: ResourceRequest, options: DeleteOptions, object: KubeObject): void {
   const { uid, resourceVersion } = options.preconditions ?? {}
-  const fail = (what: string, asked: string, found: string): ApiError =>
-    conflict(
-      resourceName(call.resource),
-      object.metadata.name,
-      `Precondition failed: ${what} in precondition: ${asked}, ${what} in object meta: ${found}`,
+  // Upstream names the kind here, not the resource.
+  const fail = (why: string): ApiError =>
+    conflict({ group: call.resource.group, resource: call.resource.kind.kind }, object.metadata.name, why)
+  const { metadata } = object
+  if (uid !== undefined && uid !== metadata.uid) {
+    throw fail(
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     )
-  if (uid !== undefined && uid !== object.metadata.uid) throw fail('UID', uid, object.metadata.uid)
-  if (resourceVersion !== undefined && resourceVersion !== object.metadata.resourceVersion) {
-    throw fail('ResourceVersion', resourceVersion, object.metadata.resourceVersion)
+  }
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
+    throw fail(
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
+    )
   }
 }
 

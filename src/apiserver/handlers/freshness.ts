@@ -36,7 +36,7 @@ export function parseVersion(text: string | null): number | undefined {
   const revision = /^\d{1,19}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(revision)) {
     throw badRequest(
-      `Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+      `invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
     )
   }
   return revision

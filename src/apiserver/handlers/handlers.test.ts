@@ -33,7 +33,7 @@ describe('create', () => {
       '400 BadRequest the namespace of the provided object does not match the namespace sent on the request',
     )
     expect(await message(maps, { ...configMap('a'), apiVersion: 'v2' })).toBe(
-      '400 BadRequest the API version in the data (v2) does not match the expected API version (v1)',
+      '400 BadRequest ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v2" in scheme "pkg/api/legacyscheme/scheme.go:30"',
     )
     expect(await message(maps, configMap('A!'))).toMatch(
       /^422 Invalid ConfigMap "A!" is invalid: metadata.name: Invalid value: "A!"/,
@@ -70,7 +70,7 @@ describe('create', () => {
     const { call } = await testServer()
     expect((await call('POST', `${maps}?dryRun=All`, configMap('a'))).status).toBe(201)
     expect((await call('GET', `${maps}/a`)).status).toBe(404)
-    expect((await call('POST', `${maps}?dryRun=Some`, configMap('a'))).status).toBe(400)
+    expect((await call('POST', `${maps}?dryRun=Some`, configMap('a'))).status).toBe(422)
   })
 })
 
@@ -161,7 +161,9 @@ describe('delete', () => {
     const { call } = await testServer()
     await call('POST', maps, configMap('a'))
     const refused = await call('DELETE', `${maps}/a`, { preconditions: { uid: 'x' } })
-    expect(refused.json['message']).toMatch(/Precondition failed: UID in precondition: x, UID in object meta/)
+    expect(refused.json['message']).toMatch(
+      /^Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition \(x\) does not match/,
+    )
   })
   it('waits for finalizers', async () => {
     const { call } = await testServer()

@@ -1,6 +1,6 @@
 // GET of a collection. Without paging it is answered from memory; pages after the first come from the same revision as
 // the first one, from memory while nothing has changed since, from the store's history otherwise.
-import { ApiError, badRequest } from '../../api/machinery/errors.ts'
+import { ApiError, badRequest, type FieldError, invalid } from '../../api/machinery/errors.ts'
 import { CompactedError, FutureRevisionError } from '../../store/store.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
@@ -67,24 +67,23 @@ function limitOf(text: string | null): number {
   return Math.max(0, limit)
 }
 
+/** 422 for list and watch options that do not go together. */
+export const badListOption = (type: FieldError['type'], field: string, message: string): ApiError =>
+  invalid('meta.k8s.io', 'ListOptions', '', [{ type, field, message }])
+
 function checkMatch(match: string, version: string, token: string): void {
-  const bad = (message: string) =>
-    new ApiError('Invalid', `ListOptions.meta.k8s.io "" is invalid: ${message}`, {
-      group: 'meta.k8s.io',
-      kind: 'ListOptions',
-    })
+  const field = 'resourceVersionMatch'
+  const forbid = (why: string) => badListOption('FieldValueForbidden', field, `Forbidden: ${why}`)
   if (match === '') return
   if (match !== 'Exact' && match !== 'NotOlderThan') {
-    throw bad(
-      `resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`,
-    )
+    const message = `Unsupported value: ${JSON.stringify(match)}: supported values: "Exact", "NotOlderThan", ""`
+    throw badListOption('FieldValueNotSupported', field, message)
   }
-  if (token !== '')
-    throw bad('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided')
-  if (version === '')
-    throw bad('resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided')
-  if (match === 'Exact' && version === '0')
-    throw bad('resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+  if (token !== '') throw forbid('resourceVersionMatch is forbidden when continue is provided')
+  if (version === '') throw forbid('resourceVersionMatch is forbidden unless resourceVersion is provided')
+  if (match === 'Exact' && version === '0') {
+    throw forbid('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+  }
 }
 
 async function firstPage(

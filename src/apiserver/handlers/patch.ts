@@ -1,6 +1,6 @@
 // PATCH: the patch is applied to the object as it is now, in the version of the request; what comes out goes the way of
 // an update. When somebody else writes in between, it is applied again to the new state.
-import { ApiError, badRequest, notFound } from '../../api/machinery/errors.ts'
+import { ApiError, badRequest, invalid, invalidField, notFound } from '../../api/machinery/errors.ts'
 import { applyPatch, maxPatchOperations, PatchError, parsePatch } from '../../api/machinery/json-patch.ts'
 import { mergePatch } from '../../api/machinery/merge-patch.ts'
 import { type FieldValidation, type Parsed, ParseError, parseJson } from '../../api/machinery/parse.ts'
@@ -38,6 +38,8 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
   if (type === applyType) return applyPatchType(call, rule)
   forceOf(call, false)
   const { apply, parsed } = await readPatch(call)
+  const shownPatch = (value: Json) =>
+    type.startsWith('application/strategic') ? goText(parsed.value) : JSON.stringify(value)
   await mostRecent(server, collection)
   const entry = collection.find(info.namespace, info.name)
   if (entry === undefined) throw notFound(resourceName(resource), info.name)
@@ -50,7 +52,7 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
       const live = found instanceof Promise ? await found : found
       const before = versionedObject(resource, live) as unknown as Json
       const value = apply(before)
-      const draft = decodeVersioned(call, { ...parsed, value })
+      const draft = decodeVersioned(call, { ...parsed, value }, (why) => unfit(shownPatch(value), why))
       settleNamespace(call, draft)
       const name = draft.metadata.name ?? ''
       if (name !== info.name) {
@@ -60,6 +62,21 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
     },
     { retry: true },
   )
+}
+
+/** 422 for a patch after which the object would be none of its kind. */
+const unfit = (shown: string, why: string): ApiError => invalid('', '', '', [invalidField('patch', shown, why)])
+
+/** JSON data as Go prints it with %+v. */
+function goText(value: Json | undefined): string {
+  if (value === null || value === undefined) return '<nil>'
+  if (Array.isArray(value)) return `[${(value as readonly Json[]).map(goText).join(' ')}]`
+  if (typeof value !== 'object') return `${value as string | number | boolean}`
+  const members = value as JsonObject
+  const pairs = Object.keys(members)
+    .sort()
+    .map((key) => `${key}:${goText(members[key])}`)
+  return `map[${pairs.join(' ')}]`
 }
 
 /** The request's patch as a function, for subresources with a shape of their own. */
@@ -83,6 +100,8 @@ async function readPatch(
 ): Promise<{ apply: PatchFunction; parsed: Parsed }> {
   const { request } = call
   const type = mediaTypeOf(request.headers['content-type'])
+  if (type === 'application/json' || type === '')
+    throw new ApiError('UnsupportedMediaType', '415: Unsupported Media Type', {})
   if (!patchTypes(call).includes(type)) throw unsupportedMediaType(patchTypes(call))
   const parsed = await parsePatchBody(call, fieldValidationOf(call))
   const { value } = parsed
@@ -122,9 +141,7 @@ function mustBeObject(value: Json): asserts value is JsonObject {
 function jsonPatch(value: Json): PatchFunction {
   const reject = (error: unknown): ApiError | undefined =>
     error instanceof PatchError
-      ? new ApiError('Invalid', 'the server rejected our request due to an error in our request', {
-          causes: [{ reason: 'UnexpectedServerResponse', message: error.message }],
-        })
+      ? new ApiError('Invalid', 'the server rejected our request due to an error in our request', {})
       : undefined
   let operations: ReturnType<typeof parsePatch>
   try {

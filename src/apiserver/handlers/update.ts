@@ -226,12 +226,14 @@ function checkVersion(call: ResourceRequest, draft: ObjectDraft, old: KubeObject
   if (version !== old.metadata.resourceVersion) throw modified(resourceName(call.resource), call.info.name)
 }
 
-const uidConflict = (call: ResourceRequest, asked: string, found: string): ApiError =>
-  conflict(
+const uidConflict = (call: ResourceRequest, asked: string, found: string): ApiError => {
+  const key = call.resource.storage.collection.keyOf(call.info.namespace, call.info.name)
+  return conflict(
     resourceName(call.resource),
     call.info.name,
-    `Precondition failed: UID in precondition: ${asked}, UID in object meta: ${found}`,
+    `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${asked}, UID in object meta: ${found}`,
   )
+}
 
 /** Metadata that only the server sets. */
 function carryMetadata(draft: ObjectDraft, old: KubeObject): void {

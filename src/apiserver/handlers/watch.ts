@@ -1,7 +1,7 @@
 // GET with watch=true: what is there (where the client wants it), what has happened since its resourceVersion, then
 // every change as it comes. A watch never misses a change and never repeats one; when it cannot keep that promise it
 // says Expired and ends.
-import { ApiError, badRequest, expired } from '../../api/machinery/errors.ts'
+import { badRequest, expired } from '../../api/machinery/errors.ts'
 import { CompactedError, type StoreEvent } from '../../store/store.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Headers, Sink, StreamHandle } from '../request.ts'
@@ -11,7 +11,7 @@ import type { Filter } from '../watch/filter.ts'
 import { type EventFormat, transition } from '../watch/hub.ts'
 import { Watcher } from '../watch/watcher.ts'
 import { mostRecent, notOlderThan, parseVersion } from './freshness.ts'
-import { filterOfRequest } from './list.ts'
+import { badListOption, filterOfRequest } from './list.ts'
 
 const minTimeoutSeconds = 1800
 
@@ -77,23 +77,15 @@ function* startFrames<F>(start: Start, filter: Filter, format: EventFormat<F>, r
 
 function checkInitial(call: ResourceRequest, wantsInitial: string | null): void {
   const match = call.info.query.get('resourceVersionMatch') ?? ''
-  const bad = (message: string) =>
-    new ApiError('Invalid', `ListOptions.meta.k8s.io "" is invalid: ${message}`, {
-      group: 'meta.k8s.io',
-      kind: 'ListOptions',
-    })
+  const forbid = (why: string) => badListOption('FieldValueForbidden', 'resourceVersionMatch', `Forbidden: ${why}`)
   if (wantsInitial === null) {
     if (match !== '') {
-      throw bad(
-        'resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
-      )
+      throw forbid('resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
     }
     return
   }
   if (match !== 'NotOlderThan') {
-    throw bad(
-      'resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
-    )
+    throw forbid('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
   }
 }
 

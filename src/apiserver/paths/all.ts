@@ -58,6 +58,7 @@ function knownPaths(server: ServerContext): readonly string[] {
     '/.well-known/openid-configuration',
     '/api',
     '/apis',
+    '/apis/',
     '/healthz',
     '/livez',
     '/metrics',

@@ -58,11 +58,13 @@ function clausesOf(accept: string): Clause[] {
     .sort((a, b) => b.quality - a.quality)
 }
 
-class NotAcceptable extends ApiError {
-  constructor() {
-    super('NotAcceptable', `only the following media types are accepted: ${Object.values(mediaTypes).join(', ')}`)
-  }
-}
+const representationsText = [
+  ...Object.values(mediaTypes),
+  'application/json;stream=watch',
+  'application/vnd.kubernetes.protobuf;stream=watch',
+].join(', ')
+const notAcceptable = () =>
+  new ApiError('NotAcceptable', `406: Not Acceptable\n\nAvailable representations: ${representationsText}`, {})
 
 const byHeader = new Map<string, Negotiated>()
 
@@ -91,5 +93,5 @@ function choose(accept: string, protobuf: boolean): Negotiated {
     if (as === 'table' && encoding === 'protobuf') continue
     return { encoding, as, metaVersion, contentType: mediaTypes[encoding] }
   }
-  throw new NotAcceptable()
+  throw notAcceptable()
 }

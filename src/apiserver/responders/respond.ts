@@ -137,6 +137,8 @@ export function textResponse(status: number, text: string, contentType = 'text/p
     body: utf8(text),
   }
 }
+/** What nobody serves. */
+export const pageNotFound = (): ApiResponse => textResponse(404, '404 page not found\n')
 /** A JSON document that is no API object of a resource (discovery, /version). */
 export function documentResponse(request: ApiRequest, object: object, headers: Headers = {}): ApiResponse {
   const all = { ...headersOf('application/json', noWarnings), ...headers }

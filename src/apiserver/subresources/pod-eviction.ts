@@ -35,7 +35,7 @@ export async function evictPod(call: ResourceRequest): Promise<Outcome> {
     schema: evictionKind.schema,
   })
   const options = eviction.deleteOptions ?? {}
-  const dryRun = call.dryRun || dryRunOf(options.dryRun ?? [])
+  const dryRun = call.dryRun || dryRunOf(options.dryRun ?? [], 'delete')
   const { collection } = server.resources.required('', 'pods')
   for (let attempt = 0; ; attempt++) {
     await mostRecent(server, collection)
