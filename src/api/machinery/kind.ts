@@ -79,6 +79,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly warnings?: (object: T, old: T | undefined) => readonly string[]
   /** Name rule for metadata.name. Default: dns-subdomain. */
   readonly nameRule?: 'dns-subdomain' | 'dns-label' | 'dns-1035-label' | 'path-segment' | 'none'
+  /** Finalizers need no domain (definitions and custom resources). */
+  readonly plainFinalizers?: boolean
   /** Graceful deletion: the grace period in seconds to store for this object, 0 to remove it at once. Default: 0. */
   readonly gracePeriodSeconds?: (object: T, requested: number | undefined) => number
   /** Other served versions of the same stored kind. */

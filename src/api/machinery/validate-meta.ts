@@ -42,7 +42,7 @@ export function generateName(base: string, random: () => number): string {
 
 /** Checks metadata on create and update. */
 export function validateMeta(
-  kind: Pick<Kind<never>, 'namespaced' | 'nameRule'>,
+  kind: Pick<Kind<never>, 'namespaced' | 'nameRule' | 'plainFinalizers'>,
   meta: PartialObjectMeta,
 ): FieldError[] {
   const errors: FieldError[] = []
@@ -65,7 +65,7 @@ export function validateMeta(
   errors.push(...validateLabels(meta.labels, 'metadata.labels'))
   errors.push(...validateAnnotations(meta.annotations, 'metadata.annotations'))
   errors.push(...validateOwners(meta.ownerReferences ?? []))
-  errors.push(...validateFinalizers(meta.finalizers ?? []))
+  errors.push(...validateFinalizers(meta.finalizers ?? [], kind.plainFinalizers === true))
   errors.push(...validateManagedFields(meta))
   return errors
 }
@@ -111,16 +111,16 @@ function validateOwners(owners: readonly OwnerReference[]): FieldError[] {
 }
 
 const standardFinalizers = ['kubernetes', 'foregroundDeletion', 'orphan']
-function validateFinalizers(finalizers: readonly string[]): FieldError[] {
+function validateFinalizers(finalizers: readonly string[], plain: boolean): FieldError[] {
   const errors: FieldError[] = []
-  for (const finalizer of finalizers) {
+  for (const [i, finalizer] of finalizers.entries()) {
     for (const message of isQualifiedName(finalizer)) {
       errors.push(invalidField('metadata.finalizers', finalizer, message))
     }
-    if (!finalizer.includes('/') && !standardFinalizers.includes(finalizer)) {
+    if (!plain && !finalizer.includes('/') && !standardFinalizers.includes(finalizer)) {
       errors.push(
         invalidField(
-          'metadata.finalizers',
+          `metadata.finalizers[${i}]`,
           finalizer,
           'name is neither a standard finalizer name nor is it fully qualified',
         ),
