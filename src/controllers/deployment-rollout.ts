@@ -217,7 +217,10 @@ function planProportional({ deployment }: Rollout, active: readonly ReplicaSet[]
 
 export const revisionOf = (object: {
   readonly metadata: { readonly annotations?: { readonly [key: string]: string } | undefined }
-}): number => Number(object.metadata.annotations?.[revisionAnnotation] ?? 0) || 0
+}): bigint => parseRevision(object.metadata.annotations?.[revisionAnnotation])
+/** Revisions are 64-bit numbers, which is more than a JavaScript number holds exactly; what is no number counts as 0. */
+const parseRevision = (text: string | undefined): bigint => (/^\d{1,19}$/.test(text ?? '') ? BigInt(text ?? '') : 0n)
+const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Old ReplicaSets beyond the history limit, lowest revision first; only those that are empty and settled. */
 export function planCleanup({ deployment, old }: Rollout): readonly RolloutStep[] {
@@ -227,7 +230,7 @@ export function planCleanup({ deployment, old }: Rollout): readonly RolloutStep[
   const surplus = alive.length - limit
   if (surplus <= 0) return []
   return [...alive]
-    .sort((a, b) => revisionOf(a) - revisionOf(b) || byAge(a, b))
+    .sort((a, b) => compare(revisionOf(a), revisionOf(b)) || byAge(a, b))
     .slice(0, surplus)
     .filter(
       (set) =>
@@ -247,9 +250,9 @@ export function currentSetAnnotations(
   const annotations: Record<string, string> = { ...current?.metadata.annotations }
   for (const [key, value] of Object.entries(deployment.metadata.annotations ?? {}))
     if (!ownAnnotations.has(key)) annotations[key] = value
-  const revision = Math.max(0, ...old.map(revisionOf)) + 1
+  const revision = old.map(revisionOf).reduce((highest, one) => (one > highest ? one : highest), 0n) + 1n
   const before = current?.metadata.annotations?.[revisionAnnotation]
-  if ((Number(before ?? 0) || 0) < revision) {
+  if (parseRevision(before) < revision) {
     annotations[revisionAnnotation] = String(revision)
     if (before !== undefined) {
       const history = annotations[revisionHistoryAnnotation]
@@ -272,13 +275,13 @@ export function sizeAnnotations(deployment: Deployment): { readonly [key: string
 export type Rollback =
   | { readonly type: 'not-found'; readonly message: string }
   | { readonly type: 'unchanged' }
-  | { readonly type: 'to'; readonly set: ReplicaSet; readonly revision: number }
+  | { readonly type: 'to'; readonly set: ReplicaSet; readonly revision: bigint }
 /** The old API's rollback: to a revision, or (0) to the one before the latest. */
 export function planRollback(rollout: Rollout, revision: number): Rollback {
   const sets = allSets(rollout)
-  const revisions = sets.map(revisionOf).sort((a, b) => b - a)
-  const wanted = revision === 0 ? (revisions[1] ?? 0) : revision
-  if (wanted === 0) return { type: 'not-found', message: 'Unable to find last revision.' }
+  const revisions = sets.map(revisionOf).sort((a, b) => compare(b, a))
+  const wanted = revision === 0 ? (revisions[1] ?? 0n) : BigInt(revision)
+  if (wanted === 0n) return { type: 'not-found', message: 'Unable to find last revision.' }
   const set = sets.find((candidate) => revisionOf(candidate) === wanted)
   if (set === undefined) return { type: 'not-found', message: 'Unable to find the revision to rollback to.' }
   return sameTemplate(set.spec.template, rollout.deployment.spec.template)
