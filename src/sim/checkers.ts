@@ -62,6 +62,7 @@ export function startCheckers(inner: Store, clock: Clock, nodes: () => Iterable<
   const store: Store = {
     currentRevision: () => inner.currentRevision(),
     compactedRevision: () => inner.compactedRevision(),
+    latestRevision: () => inner.latestRevision(),
     get: (...args) => inner.get(...args),
     list: (...args) => inner.list(...args),
     count: (...args) => inner.count(...args),

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import { commandScript, type ContainerScript, type ContainerStart } from './script.ts'
 
 const start = (command: readonly string[], args: readonly string[] = []): ContainerStart => ({
-  ...{ node: 'n', namespace: 'd', pod: 'p', container: 'c', image: 'busybox', restarts: 0 },
+  node: 'n',
+  namespace: 'd',
+  pod: 'p',
+  container: 'c',
+  image: 'busybox',
+  restarts: 0,
   command,
   args,
   env: { NAME: 'world' },

@@ -188,7 +188,10 @@ describe.for([
       await disk.symlink('../outside', at('volume', 'escape'))
       const bind = (subPath: string, mode?: number) =>
         disk.bindWithin({
-          ...{ root: at('volume'), subPath, target: at('mounted'), readonly: false },
+          root: at('volume'),
+          subPath,
+          target: at('mounted'),
+          readonly: false,
           ...(mode === undefined ? {} : { mode }),
         })
       expect(await code(bind('absent'))).toBe('ENOENT')

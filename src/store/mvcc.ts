@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { Backend, Commit } from './backend.ts'
 import { KeyIndex, type Version } from './key-index.ts'
 import { Leases } from './leases.ts'
+import { checkOperations } from './operations.ts'
 import {
   CompactedError,
   type Compare,
@@ -80,6 +81,10 @@ export class MvccStore implements Store {
   }
   compactedRevision(): number {
     return this.compacted
+  }
+  async latestRevision(): Promise<number> {
+    this.checkOpen()
+    return this.durable
   }
 
   async get(key: string, revision = this.durable): Promise<KeyValue | undefined> {
@@ -409,10 +414,4 @@ export class MvccStore implements Store {
     if (previous === undefined) throw new Error(`the store has a deletion of ${version.key} without what it deleted`)
     return { type: 'delete', key: version.key, revision: version.revision, previous }
   }
-}
-
-function checkOperations(operations: readonly Operation[]): void {
-  for (const { key } of operations) if (key === '') throw new Error('a key must not be empty')
-  if (operations.length > 1 && new Set(operations.map((o) => o.key)).size < operations.length)
-    throw new Error('a transaction must not write a key twice')
 }

@@ -72,6 +72,9 @@ export interface Store {
   /** The latest revision this process knows to be durable. */
   currentRevision(): number
   compactedRevision(): number
+  /** The latest revision of the store as a whole, whoever wrote it: what a consistent read must have seen. The same as
+   * `currentRevision` where this process is the only one that writes. */
+  latestRevision(): Promise<number>
   get(key: string, revision?: number): Promise<KeyValue | undefined>
   list(prefix: string, options?: ListOptions): Promise<ListResult>
   /** Count of live keys under a prefix. */
