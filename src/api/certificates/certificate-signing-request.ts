@@ -1,6 +1,6 @@
 // certificates.k8s.io/v1 CertificateSigningRequest: asking the cluster's signers for a certificate.
 import { ageCell } from '../machinery/age.ts'
-import { durationText } from '../machinery/age.ts'
+import { humanDuration } from '../machinery/age.ts'
 import { type FieldError, duplicateField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
@@ -115,7 +115,7 @@ export const certificateSigningRequests = defineKind<CertificateSigningRequest>(
       ageCell(c.metadata.creationTimestamp, nowMs),
       c.spec.signerName,
       c.spec.username ?? '',
-      c.spec.expirationSeconds === undefined ? '<none>' : durationText(c.spec.expirationSeconds * 1000),
+      c.spec.expirationSeconds === undefined ? '<none>' : humanDuration(c.spec.expirationSeconds * 1000),
       conditionCell(c),
     ],
   },

@@ -1,5 +1,5 @@
 // Event, in its two forms: core/v1, which is stored, and events.k8s.io/v1, which names the same fields anew.
-import { ageOf } from '../machinery/age.ts'
+import { ageCell } from '../machinery/age.ts'
 import { type FieldError, invalidField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, objectMeta, type ObjectOf } from '../machinery/meta.ts'
@@ -125,14 +125,14 @@ export const events = defineKind<Event>({
       const { first, last, count } = seen(e)
       const { kind = '', name = '' } = e.involvedObject
       return [
-        ageOf(last, nowMs),
+        ageCell(last, nowMs),
         e.type ?? '',
         e.reason ?? '',
         name === '' ? kind.toLowerCase() : `${kind.toLowerCase()}/${name}`,
         e.involvedObject.fieldPath ?? '',
         sourceCell(e),
         (e.message ?? '').trim(),
-        ageOf(first, nowMs),
+        ageCell(first, nowMs),
         String(count),
         e.metadata.name,
       ]

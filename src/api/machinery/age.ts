@@ -30,14 +30,11 @@ const pair = (big: number, bigUnit: string, small: number, smallUnit: string): s
   small === 0 ? `${big}${bigUnit}` : `${big}${bigUnit}${small}${smallUnit}`
 
 /** The age of a timestamp; "<unknown>" where there is none, "<invalid>" where it is not a time. */
-export function ageOf(timestamp: string | undefined | null, nowMs: number): string {
+export function ageCell(timestamp: string | undefined | null, nowMs: number): string {
   if (timestamp === undefined || timestamp === null || timestamp === '') return '<unknown>'
   const ms = parseTime(timestamp)
   return ms === undefined ? '<invalid>' : humanDuration(nowMs - ms)
 }
-
-/** The cell of an age column. */
-export const ageCell = ageOf
 /** How long something ran, or has been running where `end` is absent. */
 export function durationCell(start: string | undefined, end: string | undefined, nowMs: number): string {
   if (start === undefined) return ''
@@ -45,5 +42,3 @@ export function durationCell(start: string | undefined, end: string | undefined,
   const to = end === undefined ? nowMs : parseTime(end)
   return from === undefined || to === undefined ? '<invalid>' : humanDuration(to - from)
 }
-/** A length of time in words of the age column. */
-export const durationText = humanDuration

@@ -89,7 +89,7 @@ export function cidrContains(outer: string, inner: string): boolean {
   return network(around, around.prefix) === network(within, around.prefix)
 }
 
-export const isValidCidr = (text: string): readonly string[] =>
+const isValidCidr = (text: string): readonly string[] =>
   parseCidr(text) === undefined ? ['must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'] : []
 export const validateCidr = (text: string, field: string): readonly FieldError[] =>
   isValidCidr(text).map((message) => invalidField(field, text, message))

@@ -14,7 +14,6 @@ import {
   object,
   optional,
   required,
-  type Schema,
   string,
   struct,
   time,
@@ -176,11 +175,3 @@ export const kindSchema = <F extends Readonly<Record<string, Field>>>(name: stri
     metadata: struct(1, objectMeta),
     ...fields,
   })
-
-/** Reads through lazy(): the schema itself. */
-export function resolve(schema: Schema): Exclude<Schema, { type: 'lazy' }> {
-  let current = schema
-  while (current.type === 'lazy') current = current.get()
-  return current
-}
-export type AnyObjectSchema = ObjectSchema<unknown>

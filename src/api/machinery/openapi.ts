@@ -137,10 +137,3 @@ export const apiInfo = (version: string): JsonObject => ({ title: 'Kubernetes', 
 export const bearerToken: JsonObject = {
   BearerToken: { type: 'apiKey', name: 'authorization', in: 'header', description: 'Bearer Token authentication' },
 }
-/** Documents about discovery itself: path, operation, tag and what they answer. */
-export interface DiscoveryPath {
-  readonly path: string
-  readonly operationId: string
-  readonly tag: string
-  readonly schema: ObjectSchema
-}

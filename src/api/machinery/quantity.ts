@@ -171,9 +171,6 @@ export const milliQuantity = (milli: number, format: QuantityFormat = 'DecimalSI
   nanos: BigInt(Math.ceil(milli)) * 1_000_000n,
   format,
 })
-export function isQuantity(text: string): boolean {
-  return tryParseQuantity(text) !== undefined
-}
 /** Undefined where the text is not a quantity. */
 export function tryParseQuantity(text: string): Quantity | undefined {
   if (!shape.test(text)) return undefined

@@ -1,5 +1,5 @@
 // What `kubectl get` prints is decided here: meta.k8s.io/v1 Table, and the PartialObjectMetadata forms of objects.
-import { ageOf } from './age.ts'
+import { ageCell } from './age.ts'
 import type { Cell, Column, TableDefinition } from './kind.ts'
 import type { KubeObject, ListMeta } from './meta.ts'
 
@@ -81,7 +81,7 @@ export function tableRow<T extends KubeObject>(table: TableDefinition<T>, object
   const cells = isDefault
     ? raw
     : raw.map((cell, i) =>
-        table.columns[i]?.type === 'date' ? ageOf(cell === null ? undefined : String(cell), options.nowMs) : cell,
+        table.columns[i]?.type === 'date' ? ageCell(cell === null ? undefined : String(cell), options.nowMs) : cell,
       )
   switch (options.includeObject ?? 'Metadata') {
     case 'None':

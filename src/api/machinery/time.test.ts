@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ageOf, humanDuration } from './age.ts'
+import { ageCell, humanDuration } from './age.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 import { parsePercent, scaledValue } from './int-or-string.ts'
 import { formatMicroTime, formatTime, normalizeMicroTime, normalizeTime, parseTime, timeError } from './time.ts'
@@ -86,9 +86,9 @@ describe('age', () => {
     [9 * y + d, '9y'],
   ])('of %d seconds', (seconds, text) => expect(humanDuration(seconds * 1000)).toBe(text))
   it('of a timestamp', () => {
-    expect(ageOf('1970-01-01T00:00:00Z', 5000)).toBe('5s')
-    expect(ageOf(undefined, 5000)).toBe('<unknown>')
-    expect(ageOf('x', 5000)).toBe('<invalid>')
+    expect(ageCell('1970-01-01T00:00:00Z', 5000)).toBe('5s')
+    expect(ageCell(undefined, 5000)).toBe('<unknown>')
+    expect(ageCell('x', 5000)).toBe('<invalid>')
   })
 })
 

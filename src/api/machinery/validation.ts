@@ -42,22 +42,6 @@ export function isDns1123Subdomain(value: string): Sentences {
   if (!fits(subdomainPattern, value)) errors.push(patternError(subdomainError, subdomain, 'example.com'))
   return errors
 }
-export function isDns1123SubdomainWithUnderscore(value: string): Sentences {
-  const label = '[a-z0-9]([-_a-z0-9]*[a-z0-9])?'
-  const pattern = `${label}(\\.${label})*`
-  const errors: string[] = []
-  if (value.length > 253) errors.push(maxBytes(253))
-  if (!fits(exactly(pattern), value)) {
-    errors.push(
-      patternError(
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        pattern,
-        'example.com',
-      ),
-    )
-  }
-  return errors
-}
 const label1035 = '[a-z]([-a-z0-9]*[a-z0-9])?'
 const label1035Pattern = exactly(label1035)
 /** metadata.name of Services. */
@@ -92,22 +76,6 @@ export function isWildcardDns1123Subdomain(value: string): Sentences {
   }
   return errors
 }
-export function isFullyQualifiedName(value: string): Sentences {
-  if (value === '') return [emptyError]
-  const errors = isDns1123Subdomain(value)
-  if (errors.length > 0) return errors
-  return value.split('.').length < 3 ? ['should be a domain with at least three segments separated by dots'] : []
-}
-export function isFullyQualifiedDomainName(value: string): Sentences {
-  if (value === '') return [emptyError]
-  const name = value.endsWith('.') ? value.slice(0, -1) : value
-  const errors = isDns1123Subdomain(name)
-  if (errors.length > 0) return errors
-  const labels = name.split('.')
-  if (labels.length < 2) return ['should be a domain with at least two segments separated by dots']
-  return labels.flatMap((label) => isDns1123Label(label))
-}
-
 const nameChars = '[-A-Za-z0-9_.]'
 const qualified = `([A-Za-z0-9]${nameChars}*)?[A-Za-z0-9]`
 const qualifiedPattern = exactly(qualified)
@@ -135,22 +103,6 @@ export function isQualifiedName(value: string): Sentences {
   }
   return errors
 }
-/** example.com/path: a domain-prefixed path, as in finalizers and signer names. */
-export function isDomainPrefixedPath(field: string, value: string): readonly FieldError[] {
-  if (value === '') return [requiredField(field)]
-  const slash = value.indexOf('/')
-  if (slash <= 0 || slash === value.length - 1) {
-    return [invalidField(field, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
-  }
-  const errors = isDns1123Subdomain(value.slice(0, slash)).map((message) =>
-    invalidField(field, value.slice(0, slash), message),
-  )
-  const path = value.slice(slash + 1)
-  return /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path)
-    ? errors
-    : [...errors, invalidField(field, path, patternError('Invalid path', "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+"))]
-}
-
 const labelValue = `(${qualified})?`
 const labelValuePattern = exactly(labelValue)
 export function isValidLabelValue(value: string): Sentences {
@@ -253,16 +205,11 @@ export const isValidFileMode = (mode: number): Sentences =>
 /** An IPv4 or IPv6 address. */
 export const isValidIp = (value: string): Sentences =>
   parseIp(value) === undefined ? ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'] : []
-export const validateIp = (value: string, field: string): readonly FieldError[] =>
-  isValidIp(value).map((message) => invalidField(field, value, message))
-export { canonicalIp, cidrContains, isValidCidr, parseCidr, parseIp, validateCidr } from './ip.ts'
+export { canonicalIp, cidrContains, parseCidr, parseIp, validateCidr } from './ip.ts'
 
 const nonNegative = 'must be greater than or equal to 0'
-const positive = 'must be greater than 0'
 export const validateNonNegative = (value: number, field: string): readonly FieldError[] =>
   value < 0 ? [invalidField(field, value, nonNegative)] : []
-export const validatePositive = (value: number, field: string): readonly FieldError[] =>
-  value <= 0 ? [invalidField(field, value, positive)] : []
 /** "field is immutable" where the two differ. `same` decides. */
 export const immutableField = (field: string, value: Json | undefined, same: boolean): readonly FieldError[] =>
   same ? [] : [invalidField(field, value, 'field is immutable')]

@@ -3,7 +3,6 @@
 import { solid } from '../compile.ts'
 import { equal as equalJson } from '../equal.ts'
 import { ownMember } from '../freeze.ts'
-import type { Cidr, Ip } from '../ip.ts'
 import type { Quantity } from '../quantity.ts'
 import type { Json, JsonObject, Schema } from '../schema.ts'
 import { parseDuration } from '../duration.ts'
@@ -58,9 +57,6 @@ export class Opaque<T = unknown> {
     this.value = value
   }
 }
-export type QuantityValue = Opaque<Quantity>
-export type IpValue = Opaque<Ip>
-export type CidrValue = Opaque<Cidr>
 
 export type Value =
   | null
