@@ -10,7 +10,6 @@ import {
   int32,
   int64,
   map,
-  type ObjectSchema,
   object,
   optional,
   required,
