@@ -69,7 +69,7 @@ function nodeClass(pod: PodInfo, { of }: Constraint, keys: readonly string[]): N
   const byAffinity = (of.nodeAffinityPolicy ?? 'Honor') === 'Honor'
   const byTaints = (of.nodeTaintsPolicy ?? 'Ignore') === 'Honor'
   const { nodesMatch, tolerations } = pod
-  const key = `${byAffinity ? pod.nodesKey : ''}|${byTaints ? pod.tolerationsKey : ''}|${keys.join(',')}`
+  const key = `${byAffinity ? pod.nodesKey : ''}|${byTaints ? `!${pod.tolerationsKey}` : ''}|${keys.join(',')}`
   return {
     key,
     includes: (node) =>

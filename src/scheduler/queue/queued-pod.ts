@@ -16,6 +16,8 @@ export interface QueuedPod {
   rejectedBy: ReadonlySet<string>
   /** The PreEnqueue plugin that keeps it out of the queue. */
   gatedBy: string | undefined
+  /** The pod was taken out of the queue for good; an attempt under way must not bring it back. */
+  removed: boolean
   /** Time at which its back-off ends. */
   backoffUntilMs: number
 }

@@ -91,6 +91,7 @@ export class SchedulingQueue {
       errors: 0,
       rejectedBy: noPlugins,
       gatedBy: undefined,
+      removed: false,
       backoffUntilMs: 0,
     }
     this.entries.set(info.uid, entry)
@@ -113,6 +114,7 @@ export class SchedulingQueue {
   remove(uid: string): void {
     const entry = this.entries.get(uid)
     if (entry === undefined) return
+    entry.removed = true
     this.entries.delete(uid)
     this.inFlight.delete(entry)
     this.leave(entry)
@@ -154,7 +156,7 @@ export class SchedulingQueue {
   /** Binding failed after `done`: the pod is ours again. */
   private reinstate(entry: QueuedPod): void {
     const { uid } = entry.info
-    if (this.entries.has(uid)) return
+    if (entry.removed || this.entries.has(uid)) return
     this.entries.set(uid, entry)
     this.inFlight.set(entry, [])
   }

@@ -19,7 +19,7 @@ import { ClusterState } from '../state/cluster-state.ts'
 export type Some<T> = T extends readonly (infer U)[]
   ? readonly Some<U>[]
   : T extends object
-    ? { readonly [K in keyof T]?: Some<T[K]> }
+    ? { readonly [K in keyof T]?: Some<T[K]> | undefined }
     : T
 
 let sequence = 0
