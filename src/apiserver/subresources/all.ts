@@ -4,6 +4,7 @@ import { get } from '../handlers/get.ts'
 import { patchUnder } from '../handlers/patch.ts'
 import { statusRule, updateStatus } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
+import { proxyNode, proxyPod, proxyService } from '../proxy/proxy-verb.ts'
 import type { ServedResource } from '../resources.ts'
 import { finalizeNamespace } from './namespace-finalize.ts'
 import { bindPod } from './pod-binding.ts'
@@ -28,6 +29,10 @@ const connect = (handler: (call: ResourceRequest) => Promise<Outcome>): Subresou
   create: handler,
 })
 
+/** Every method goes through; a HEAD or OPTIONS is the target's to answer. */
+const proxied = (handler: (call: ResourceRequest) => Promise<Outcome>): SubresourceHandlers =>
+  Object.fromEntries(['get', 'create', 'update', 'patch', 'delete', 'options'].map((verb) => [verb, handler]))
+
 const custom: Readonly<Record<string, SubresourceHandlers>> = {
   '/pods/attach': connect(podAttach),
   '/pods/binding': { create: bindPod },
@@ -36,7 +41,10 @@ const custom: Readonly<Record<string, SubresourceHandlers>> = {
   '/pods/exec': connect(podExec),
   '/pods/log': { get: podLog },
   '/pods/portforward': connect(podPortForward),
+  '/pods/proxy': proxied(proxyPod),
   '/pods/resize': resize,
+  '/nodes/proxy': proxied(proxyNode),
+  '/services/proxy': proxied(proxyService),
   '/namespaces/finalize': { update: finalizeNamespace },
   '/serviceaccounts/token': { create: requestToken },
 }
