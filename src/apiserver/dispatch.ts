@@ -14,7 +14,7 @@ import { update } from './handlers/update.ts'
 import { watch } from './handlers/watch.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
-import { type Negotiated, negotiate } from './responders/negotiate.ts'
+import { type Negotiated, negotiate, notAcceptable } from './responders/negotiate.ts'
 import type { Outcome } from './responders/outcome.ts'
 import { headersOf, includeObjectOf, pageNotFound, respond } from './responders/respond.ts'
 import { openShown, rawEvents, shownOutcome } from './responders/shown.ts'
@@ -63,8 +63,9 @@ export async function dispatchResource(
   }
   if (!resource.verbs.has(info.verb as Verb) || !fits(info)) throw methodNotAllowed()
   if (info.verb === 'watch') return openWatch(call, negotiated)
-  const handler =
-    (info.verb === 'create' ? virtualHandler(resource) : undefined) ?? handlers[info.verb as Exclude<Verb, 'watch'>]
+  const told = info.verb === 'create' ? virtualHandler(resource) : undefined
+  if (told !== undefined && negotiated.as !== 'object') throw notAcceptable()
+  const handler = told ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
   return finish(call, negotiated, await handler(call))
 }

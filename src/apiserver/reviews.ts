@@ -21,7 +21,8 @@ async function reviewOf<T>(call: ResourceRequest): Promise<T> {
   }
   if (kind.namespaced) draft.metadata.namespace = call.info.namespace
   const errors = kind.validate?.(draft as unknown as KubeObject, { nowMs: call.server.clock.now() }) ?? []
-  if (errors.length > 0) throw invalid(kind.group, kind.kind, draft.metadata.name ?? '', errors)
+  // Upstream leaves the kind out here.
+  if (errors.length > 0) throw invalid(kind.group, '', draft.metadata.name ?? '', errors)
   return draft as unknown as T
 }
 const answer = (review: object, status: object): Outcome => ({
@@ -126,7 +127,7 @@ export async function tokenReview(call: ResourceRequest): Promise<Outcome> {
   const asked = review.spec.audiences ?? []
   const checked = await call.server.reviewToken(token, asked.length > 0 ? asked : [issuer])
   if (checked === undefined) {
-    return answer(review, { user: {}, error: '[invalid bearer token, token lookup failed]' })
+    return answer(review, { user: {}, error: 'invalid bearer token' })
   }
   return answer(review, { authenticated: true, user: userObject(checked.user), audiences: checked.audiences })
 }

@@ -1,6 +1,6 @@
 // Acting as somebody else: the Impersonate-* headers, each of which the caller must be allowed to use.
 // (https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/)
-import { ApiError } from '../../api/machinery/errors.ts'
+import { badRequest } from '../../api/machinery/errors.ts'
 import { refusal } from '../authorization/authorize-request.ts'
 import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts'
 import type { ApiRequest, UserInfo } from '../request.ts'
@@ -34,7 +34,13 @@ async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Auth
   }
   if (name === undefined) {
     if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0) {
-      throw new ApiError('InternalError', 'Internal error occurred: requested [...] without impersonating a user name')
+      const list = (values: readonly string[]) => values.map((value) => JSON.stringify(value)).join(', ')
+      const groupText = groups.length === 0 ? '[]string(nil)' : `[]string{${list(groups)}}`
+      const extras = Object.entries(extra).map(([key, values]) => `${JSON.stringify(key)}:[]string{${list(values)}}`)
+      const extraText = extras.length === 0 ? 'map[string][]string(nil)' : `map[string][]string{${extras.join(', ')}}`
+      throw badRequest(
+        `requested &user.DefaultInfo{Name:"", UID:${JSON.stringify(uid ?? '')}, Groups:${groupText}, Extra:${extraText}} without impersonating a user name`,
+      )
     }
     return caller
   }

@@ -31,7 +31,7 @@ export function refusal(attributes: AuthorizationAttributes, reason: string): Ap
   const because = reason === '' ? '' : `: ${reason}`
   if (!attributes.isResource) {
     const message = `User ${JSON.stringify(user.name)} cannot ${verb} path ${JSON.stringify(attributes.path)}${because}`
-    return new ApiError('Forbidden', `forbidden: ${message}`)
+    return new ApiError('Forbidden', `forbidden: ${message}`, {})
   }
   const full = subresource === '' ? resource : `${resource}/${subresource}`
   const where = namespace === '' ? ' at the cluster scope' : ` in the namespace ${JSON.stringify(namespace)}`

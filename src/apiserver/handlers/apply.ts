@@ -101,7 +101,8 @@ async function configurationOf(call: ResourceRequest): Promise<JsonObject> {
     badRequest(`${kind} in version ${JSON.stringify(resource.version)} cannot be handled as a ${kind}: ${why}`)
   try {
     const decoded = decodeSparse<JsonObject>(resource.schema, data)
-    const findings = strictFindings(parsed, decoded.unknownFields)
+    if (decoded.unknownFields.length > 0) throw notTyped(data, decoded.unknownFields)
+    const findings = strictFindings(parsed, [])
     if (findings !== undefined && fieldValidationOf(call) === 'Strict') throw cannot(findings.error)
     if (decoded.unknownFields.length > 0)
       throw undeclared(call, wordOf(metadataOf(data)['namespace'], ''), decoded.unknownFields)
@@ -122,6 +123,17 @@ function undeclared({ info, resource }: ResourceRequest, namespace: string, fiel
   const type = `${resource.group}/${resource.version}, Kind=${resource.kind.kind}`
   const message = `failed to create typed patch object (${namespace}/${info.name}; ${type}): ${what}`
   return new ApiError('Unknown', message)
+}
+
+/** What the schema does not know cannot be owned: refused whatever the field validation. */
+function notTyped(data: JsonObject, unknown: readonly string[]): ApiError {
+  const { name, namespace } = metadataOf(data)
+  const apiVersion = wordOf(data['apiVersion'], '')
+  const groupVersion = apiVersion.includes('/') ? apiVersion : `/${apiVersion}`
+  const what = `${wordOf(namespace, '')}/${wordOf(name, '')}; ${groupVersion}, Kind=${wordOf(data['kind'], '')}`
+  const errors = unknown.map((path) => `.${path}: field not declared in schema`)
+  const list = errors.length === 1 ? errors[0] : `errors:\n${errors.map((line) => `  ${line}`).join('\n')}`
+  return new ApiError('Unknown', `failed to create typed patch object (${what}): ${list}`)
 }
 
 function checkNames(metadata: JsonObject, name: string): void {

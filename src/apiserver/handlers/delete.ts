@@ -180,8 +180,10 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
   if (dryRun) return { done: true, deleted: { entry: undefined, object } }
   const removed = await removeObject(server, collection, entry, strategy?.release?.(server, object))
   if (!removed.ok) return { done: false, current: removed.current }
-  const metadata = { ...object.metadata, resourceVersion: String(removed.revision) }
-  return { done: true, deleted: { entry: undefined, object: { ...object, metadata } } }
+  // An object that was going shows how it went; one that went at once is shown as it was.
+  const last = object.metadata.deletionTimestamp === undefined ? object : (draft as KubeObject)
+  const metadata = { ...last.metadata, resourceVersion: String(removed.revision) }
+  return { done: true, deleted: { entry: undefined, object: { ...last, metadata } } }
 }
 
 function checkPreconditions(call: ResourceRequest, options: DeleteOptions, object: KubeObject): void {

@@ -152,10 +152,7 @@ async function checkAsked(server: ServerContext, service: Draft<Service>, ranges
       invalidField('spec.clusterIPs', service.spec.clusterIPs ?? [], `failed to allocate IP ${ip}: ${why}`),
     ])
   const range = ranges.cidrs.find((cidr) => cidrContains(cidr, ip))
-  const same = ranges.cidrs.filter((cidr) => familyOf(cidr) === familyOf(ip))
-  if (range === undefined) {
-    throw bad(`the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${same.join(',')}`)
-  }
+  if (range === undefined) throw bad('the provided network does not match the current range')
   const collection = await collectionOf(server, networking, 'ipaddresses')
   if (collection?.find('', ip) !== undefined) throw bad('provided IP is already allocated')
 }

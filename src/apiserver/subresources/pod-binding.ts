@@ -1,12 +1,5 @@
 // POST pods/NAME/binding and POST bindings: puts a pod on a node, once.
-import {
-  conflict,
-  invalid,
-  notFound,
-  notSupportedField,
-  requiredField,
-  type FieldError,
-} from '../../api/machinery/errors.ts'
+import { ApiError, conflict, type FieldError, notFound, requiredField } from '../../api/machinery/errors.ts'
 import type { PartialObjectMeta } from '../../api/machinery/meta.ts'
 import { bindings } from '../../api/core/binding.ts'
 import type { Pod } from '../../api/core/pod.ts'
@@ -21,6 +14,11 @@ import { replaceObject } from '../storage/write.ts'
 import { readBodyOf } from './body.ts'
 import { created } from './status-answer.ts'
 
+const unsupportedKind = (kind: string): FieldError => ({
+  type: 'FieldValueNotSupported',
+  field: 'target.kind',
+  message: `Unsupported value: ${JSON.stringify(kind)}: supported values: "Node", "<empty>"`,
+})
 interface Binding {
   readonly metadata: PartialObjectMeta
   readonly target: { readonly kind?: string; readonly name?: string }
@@ -34,9 +32,12 @@ export async function bindPod(call: ResourceRequest): Promise<Outcome> {
   const nodeName = binding.target.name ?? ''
   const errors: FieldError[] = []
   const kind = binding.target.kind ?? ''
-  if (kind !== '' && kind !== 'Node') errors.push(notSupportedField('target.kind', kind, ['Node', '<empty>']))
+  if (kind !== '' && kind !== 'Node') errors.push(unsupportedKind(kind))
   if (nodeName === '') errors.push(requiredField('target.name', ''))
-  if (errors.length > 0) throw invalid('', 'Binding', podName, errors)
+  if (errors.length > 0) {
+    const texts = errors.map((error) => `${error.field}: ${error.message}`)
+    throw new ApiError('Unknown', texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`)
+  }
   const { server } = call
   const { collection } = server.resources.required('', 'pods')
   const admission: AdmissionRequest = {
@@ -92,9 +93,7 @@ function bind(pod: Pod, binding: Binding, nodeName: string, now: string): Pod {
     spec: { ...pod.spec, nodeName },
     status: {
       ...pod.status,
-      conditions: [...conditions, { type: 'PodScheduled', status: 'True', lastTransitionTime: now, ...observed(pod) }],
+      conditions: [...conditions, { type: 'PodScheduled', status: 'True', lastTransitionTime: now }],
     },
   }
 }
-const observed = (pod: Pod) =>
-  pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }

@@ -2,7 +2,7 @@
 // disruptions is lowered first, so that two evictions at the same moment cannot both use the last one.
 // (https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/)
 import type { Pod } from '../../api/core/pod.ts'
-import { ApiError, type Cause, forbidden, notFound } from '../../api/machinery/errors.ts'
+import { ApiError, badRequest, type Cause, forbidden, notFound } from '../../api/machinery/errors.ts'
 import { labelSelectorMatcher } from '../../api/machinery/labels.ts'
 import type { DeleteOptions, KubeObject } from '../../api/machinery/meta.ts'
 import type { PodDisruptionBudget } from '../../api/policy/pod-disruption-budget.ts'
@@ -34,6 +34,8 @@ export async function evictPod(call: ResourceRequest): Promise<Outcome> {
     apiVersions: ['policy/v1', 'policy/v1beta1'],
     schema: evictionKind.schema,
   })
+  const given = eviction.metadata.name ?? ''
+  if (given !== '' && given !== info.name) throw badRequest('name in URL does not match name in Eviction object')
   const options = eviction.deleteOptions ?? {}
   const dryRun = call.dryRun || dryRunOf(options.dryRun ?? [], 'delete')
   const { collection } = server.resources.required('', 'pods')

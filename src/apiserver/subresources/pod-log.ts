@@ -20,7 +20,9 @@ export async function podLog(call: ResourceRequest): Promise<Outcome> {
   const pod = await podOf(call)
   const container = containerOf(pod, call.info.query.get('container') ?? '')
   // A pod that is on no node has written nothing yet.
-  if ((pod.spec.nodeName ?? '') === '') return { kind: 'response', response: textResponse(200, '', 'text/plain') }
+  if ((pod.spec.nodeName ?? '') === '') {
+    return { kind: 'response', response: textResponse(204, '', 'text/plain') }
+  }
   const node = await nodeOf(call, pod)
   const stop = new AbortController()
   const { signal } = call.request
@@ -59,14 +61,14 @@ function logQueryOf(call: ResourceRequest): LogQuery {
   if (limitBytes !== undefined && limitBytes < 1)
     errors.push(invalidField('limitBytes', limitBytes, 'must be greater than 0'))
   if (sinceSeconds !== undefined && sinceTime !== '') {
-    errors.push(forbiddenField('', 'at most one of `sinceTime` or `sinceSeconds` may be specified'))
+    errors.push(forbiddenField('[]', 'at most one of `sinceTime` or `sinceSeconds` may be specified'))
   } else if (sinceSeconds !== undefined && sinceSeconds < 1) {
     errors.push(invalidField('sinceSeconds', sinceSeconds, 'must be greater than 0'))
   }
   if (stream !== '' && !['All', 'Stdout', 'Stderr'].includes(stream)) {
     errors.push(notSupportedField('stream', stream, ['All', 'Stdout', 'Stderr']))
   } else if (tailLines !== undefined && stream !== '' && stream !== 'All') {
-    errors.push(forbiddenField('', '`tailLines` and specific `stream` are mutually exclusive for now'))
+    errors.push(forbiddenField('[]', '`tailLines` and specific `stream` are mutually exclusive for now'))
   }
   if (errors.length > 0) throw invalid('', 'PodLogOptions', call.info.name, errors)
   return {

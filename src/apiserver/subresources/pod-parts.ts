@@ -60,7 +60,7 @@ export const resize = handlersFor((call) => ({
   carryOver(draft, old) {
     const { spec } = draft as unknown as PodDraft
     keepAllButSpec(draft as KubeObject, old)
-    ;(draft as unknown as PodDraft).spec = spec
+    ;(draft as unknown as PodDraft).spec = withResourcesOf((old as unknown as Pod).spec, spec)
   },
   validate(object, old, context) {
     const pod = object as unknown as Pod
@@ -75,6 +75,23 @@ export const resize = handlersFor((call) => ({
     return errors
   },
 }))
+
+/** The old spec with what the new one says about the resources of containers; everything else is not looked at. */
+function withResourcesOf(old: Pod['spec'], wanted: PodDraft['spec']): PodDraft['spec'] {
+  const spec = draftOf(old) as PodDraft['spec']
+  const copy = (kept: readonly ContainerDraft[] | undefined, said: readonly ContainerDraft[] | undefined) => {
+    for (const container of kept ?? []) {
+      const other = said?.find((c) => c.name === container.name)
+      if (other === undefined) continue
+      container.resources = other.resources
+      if (other.resizePolicy !== undefined) container.resizePolicy = other.resizePolicy
+    }
+  }
+  copy(spec.containers, wanted.containers)
+  copy(spec.initContainers, wanted.initContainers)
+  return spec
+}
+type ContainerDraft = PodDraft['spec']['containers'][number]
 
 /** A pod spec with cpu and memory taken out of its containers. */
 function withoutResources(pod: Pod): unknown {

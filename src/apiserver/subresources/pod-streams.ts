@@ -6,7 +6,7 @@ import type { ResourceRequest } from '../context.ts'
 import type { UpgradedStream } from '../request.ts'
 import { isTrue } from '../request-info.ts'
 import type { Outcome } from '../responders/outcome.ts'
-import { addressOf, containerOf, nodeOf, podOf } from './pod-target.ts'
+import { addressOf, containerOf, mustBePlaced, nodeOf, podOf } from './pod-target.ts'
 
 export async function podExec(call: ResourceRequest): Promise<Outcome> {
   const command = call.info.query.getAll('command')
@@ -25,8 +25,9 @@ export async function podAttach(call: ResourceRequest): Promise<Outcome> {
 }
 
 export async function podPortForward(call: ResourceRequest): Promise<Outcome> {
-  mustUpgrade(call)
   const pod = await podOf(call)
+  mustBePlaced(pod)
+  mustUpgrade(call)
   const ports = call.info.query
     .getAll('ports')
     .flatMap((text) => text.split(','))
@@ -41,8 +42,9 @@ export async function podPortForward(call: ResourceRequest): Promise<Outcome> {
 }
 
 async function sessionTarget(call: ResourceRequest) {
-  mustUpgrade(call)
   const pod = await podOf(call)
+  mustBePlaced(pod)
+  mustUpgrade(call)
   const container = containerOf(pod, call.info.query.get('container') ?? '')
   await admitConnect(call)
   return { pod, container, node: await nodeOf(call, pod) }

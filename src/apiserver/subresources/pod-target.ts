@@ -39,9 +39,12 @@ export function containerOf(pod: Pod, asked: string): string {
 
 /** The node that the pod runs on. Throws BadRequest where there is none yet. */
 export async function nodeOf(call: ResourceRequest, pod: Pod): Promise<NodeApi> {
-  const nodeName = pod.spec.nodeName ?? ''
-  if (nodeName === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`)
-  return call.server.nodes.connect(nodeName)
+  mustBePlaced(pod)
+  return call.server.nodes.connect(pod.spec.nodeName ?? '')
+}
+/** Throws BadRequest for a pod that is on no node. */
+export function mustBePlaced(pod: Pod): void {
+  if ((pod.spec.nodeName ?? '') === '') throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`)
 }
 export const addressOf = (pod: Pod, container: string): PodAddress => ({
   namespace: pod.metadata.namespace ?? '',

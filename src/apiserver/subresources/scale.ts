@@ -91,12 +91,13 @@ function scaleOf(call: ResourceRequest, object: KubeObject) {
     const value = at(object, path)
     return typeof value === 'number' ? value : 0
   }
+  const replicas = number(mapping.specReplicasPath)
   const selector = mapping.labelSelectorPath === undefined ? '' : selectorText(at(object, mapping.labelSelectorPath))
   return {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name, ...(namespace === undefined ? {} : { namespace }), uid, resourceVersion, creationTimestamp },
-    spec: { replicas: number(mapping.specReplicasPath) },
+    spec: replicas === 0 ? {} : { replicas },
     status: { replicas: number(mapping.statusReplicasPath), ...(selector === '' ? {} : { selector }) },
   }
 }

@@ -47,7 +47,7 @@ export async function requestToken(call: ResourceRequest): Promise<Outcome> {
     throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`)
   }
   const seconds = request.spec.expirationSeconds ?? defaultSeconds
-  checkSeconds(info.name, seconds)
+  checkSeconds(seconds)
   const entry = await currentEntry(call)
   const account = call.resource.storage.collection.object(entry)
   const admission: AdmissionRequest = {
@@ -94,13 +94,13 @@ export async function requestToken(call: ResourceRequest): Promise<Outcome> {
       kind: 'TokenRequest',
       apiVersion: 'authentication.k8s.io/v1',
       metadata: { name: info.name, namespace: info.namespace, creationTimestamp: rfc3339(server.clock.now()) },
-      spec: { audiences, expirationSeconds: seconds, ...(boundObjectRef === undefined ? {} : { boundObjectRef }) },
+      spec: { audiences, expirationSeconds: seconds, boundObjectRef: boundObjectRef ?? null },
       status: { token, expirationTimestamp: rfc3339((nowSeconds + seconds) * 1000) },
     },
   }
 }
 
-function checkSeconds(name: string, seconds: number): void {
+function checkSeconds(seconds: number): void {
   const errors: FieldError[] = []
   if (seconds < minSeconds) {
     errors.push(invalidField('spec.expirationSeconds', seconds, 'may not specify a duration less than 10 minutes'))
@@ -108,8 +108,12 @@ function checkSeconds(name: string, seconds: number): void {
   if (seconds > maxSeconds) {
     errors.push(invalidField('spec.expirationSeconds', seconds, 'may not specify a duration larger than 2^32 seconds'))
   }
-  if (errors.length > 0) throw invalid('authentication.k8s.io', 'TokenRequest', name, errors)
+  if (errors.length > 0) throw invalid('authentication.k8s.io', 'TokenRequest', '', errors)
 }
+
+/** "apps/v1, Kind=Deployment", "/v1, Kind=Foo". */
+const printType = (apiVersion: string, kind: string): string =>
+  `${apiVersion.includes('/') ? apiVersion : `/${apiVersion}`}, Kind=${kind}`
 
 type Bound = Pick<BoundClaims, 'pod' | 'node' | 'secret'>
 
@@ -120,7 +124,7 @@ async function boundObject(server: ServerContext, account: KubeObject, request: 
   const { kind = '', apiVersion = '', name = '', uid = '' } = reference
   const plural = apiVersion === 'v1' ? { Pod: 'pods', Secret: 'secrets', Node: 'nodes' }[kind] : undefined
   if (plural === undefined) {
-    throw badRequest(`cannot bind token to a ${apiVersion} ${kind}`)
+    throw badRequest(`cannot bind token to object of type ${printType(apiVersion, kind)}`)
   }
   const namespace = account.metadata.namespace ?? ''
   const find = async (resource: string, objectName: string, within: string) => {
