@@ -23,6 +23,8 @@ export const statusCodes = {
   NotImplemented: 501,
   ServiceUnavailable: 503,
   ServerTimeout: 500,
+  /** Upstream's answer where it says why and nothing more: the reason is left out. */
+  Unknown: 500,
   Timeout: 504,
   /** Upstream gives some failures no reason at all. */
   Unknown: 500,

@@ -168,7 +168,7 @@ describe('metadata', () => {
     [
       { name: 'web', finalizers: ['kubernetes', 'a.b/c', 'mine'] },
       [
-        'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified',
+        'metadata.finalizers[2]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified',
       ],
     ],
     [{ name: 'web', generation: -1 }, ['metadata.generation: Invalid value: -1: must be greater than or equal to 0']],
