@@ -26,8 +26,6 @@ export const statusCodes = {
   /** Upstream's answer where it says why and nothing more: the reason is left out. */
   Unknown: 500,
   Timeout: 504,
-  /** Upstream gives some failures no reason at all. */
-  Unknown: 500,
 } as const
 export type Reason = keyof typeof statusCodes
 

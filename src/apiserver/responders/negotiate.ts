@@ -63,7 +63,7 @@ const representationsText = [
   'application/json;stream=watch',
   'application/vnd.kubernetes.protobuf;stream=watch',
 ].join(', ')
-const notAcceptable = () =>
+export const notAcceptable = () =>
   new ApiError('NotAcceptable', `406: Not Acceptable\n\nAvailable representations: ${representationsText}`, {})
 
 const byHeader = new Map<string, Negotiated>()
