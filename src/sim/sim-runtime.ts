@@ -74,6 +74,8 @@ export class SimRuntime implements ContainerRuntime {
   private readonly images = new Map<string, RuntimeImage>()
   private readonly listeners = new Set<(event: RuntimeEvent) => void>()
   private readonly addresses = new Set<number>()
+  /** Names in use, with whose they are. */
+  private readonly names = new Map<string, string>()
   private down = false
 
   constructor(options: SimRuntimeOptions) {
@@ -153,8 +155,17 @@ export class SimRuntime implements ContainerRuntime {
   }
 
   async runPodSandbox(config: SandboxConfig): Promise<string> {
-    await this.work(this.world.latency('sandboxMs'))
+    const { name, namespace, uid, attempt } = config.metadata
+    const reserved = [name, namespace, uid, attempt].join('_')
+    this.reserve('sandbox', reserved)
+    try {
+      await this.work(this.world.latency('sandboxMs'))
+    } catch (error) {
+      this.names.delete(reserved)
+      throw error
+    }
     const id = this.newId()
+    this.names.set(reserved, id)
     const hostNetwork = config.linux.security.namespaces.network === 'node'
     const ips = hostNetwork ? [] : [this.takeAddress()]
     const status: SandboxStatus = {
@@ -189,6 +200,7 @@ export class SimRuntime implements ContainerRuntime {
     for (const [id, container] of this.containers)
       if (container.status.sandboxId === sandboxId) this.forget(id, container)
     this.sandboxes.delete(sandboxId)
+    this.release(sandboxId)
     this.tell({ type: 'deleted', containerId: sandboxId, sandboxId, podUid: sandbox.config.metadata.uid })
   }
   async podSandboxStatus(sandboxId: string): Promise<SandboxStatus | undefined> {
@@ -201,7 +213,21 @@ export class SimRuntime implements ContainerRuntime {
   }
 
   async createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
-    await this.work(this.world.latency('createMs'))
+    const pod = this.sandboxes.get(sandboxId)?.config.metadata
+    const { name, attempt } = config.metadata
+    const reserved = [name, pod?.name, pod?.namespace, pod?.uid, attempt].join('_')
+    this.reserve('container', reserved)
+    try {
+      await this.work(this.world.latency('createMs'))
+      const id = this.makeContainer(sandboxId, config)
+      this.names.set(reserved, id)
+      return id
+    } catch (error) {
+      this.names.delete(reserved)
+      throw error
+    }
+  }
+  private makeContainer(sandboxId: string, config: ContainerConfig): string {
     const sandbox = this.sandboxes.get(sandboxId)
     if (sandbox === undefined || !sandbox.status.ready) throw new Error(notFoundText('sandbox', sandboxId))
     const image = this.findImage(config.image.reference)
@@ -415,6 +441,18 @@ export class SimRuntime implements ContainerRuntime {
     if (ms > 0) await sleep(this.clock, ms)
     this.checkUp()
   }
+  /** As containerd does: two sandboxes, or two containers, of one name cannot be. */
+  private reserve(what: 'sandbox' | 'container', name: string): void {
+    const holder = this.names.get(name)
+    if (holder !== undefined)
+      throw new Error(
+        `rpc error: code = Unknown desc = failed to reserve ${what} name "${name}": name "${name}" is reserved for "${holder}"`,
+      )
+    this.names.set(name, '')
+  }
+  private release(id: string): void {
+    for (const [name, holder] of this.names) if (holder === id) this.names.delete(name)
+  }
   private checkUp(): void {
     if (this.down)
       throw new Error('rpc error: code = Unavailable desc = connection error: the container runtime is not running')
@@ -528,6 +566,7 @@ export class SimRuntime implements ContainerRuntime {
   }
   private forget(id: string, container: Container): void {
     this.containers.delete(id)
+    this.release(id)
     this.tellOf('deleted', container)
   }
   private execAnswer(container: Container, command: readonly string[]): ExecAnswer {

@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { loopbackCert, loopbackKey } from '../host/testing/loopback-cert.ts'
 import { openEtcdStore } from './etcd.ts'
 import { startHistoryKeeper } from './history.ts'
 import type { Store } from './store.ts'
@@ -96,6 +100,19 @@ describe.skipIf(!installed)('etcd', () => {
       /^cannot use etcd at http:\/\/127\.0\.0\.1:1 \(.+\): start it, or name other endpoints$/,
     )
     expect(failure?.message).not.toContain('\n')
+  })
+
+  test('TLS: with the right authority, and refused without', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'coxswain-tls-'))
+    const [certFile, keyFile] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+    writeFileSync(certFile, loopbackCert)
+    writeFileSync(keyFile, loopbackKey)
+    server = await startEtcd({ certFile, keyFile })
+    const store = await openEtcdStore({ endpoints: [server.url], tls: { caFile: certFile }, clock })
+    stores.push(store)
+    expect(await write(store, put('/a', '1'))).toBeGreaterThan(1)
+    await expect(openEtcdStore({ endpoints: [server.url], clock })).rejects.toThrow(/^cannot use etcd at https:/)
+    rmSync(directory, { recursive: true })
   })
 
   test('history is kept by age', async () => {

@@ -40,11 +40,11 @@ function freePort(): Promise<number> {
   })
 }
 
-/** Starts an etcd and waits until it serves. */
-export async function startEtcd(): Promise<EtcdServer> {
+/** Starts an etcd and waits until it serves; with TLS when files are given. */
+export async function startEtcd(tls?: { readonly certFile: string; readonly keyFile: string }): Promise<EtcdServer> {
   const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'coxswain-etcd-'))
   const [clientPort, peerPort] = [await freePort(), await freePort()]
-  const url = `http://127.0.0.1:${clientPort}`
+  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${clientPort}`
   const peerUrl = `http://127.0.0.1:${peerPort}`
   let child: ChildProcess | undefined
   const server: EtcdServer = {
@@ -55,6 +55,7 @@ export async function startEtcd(): Promise<EtcdServer> {
         ...['--listen-client-urls', url, '--advertise-client-urls', url],
         ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
         ...['--initial-cluster', `test=${peerUrl}`, '--heartbeat-interval', '10', '--election-timeout', '100'],
+        ...(tls === undefined ? [] : ['--cert-file', tls.certFile, '--key-file', tls.keyFile]),
       ]
       const started = spawn('etcd', args, { stdio: ['ignore', 'ignore', 'pipe'] })
       child = started
@@ -62,8 +63,7 @@ export async function startEtcd(): Promise<EtcdServer> {
         let said = ''
         started.stderr?.on('data', (chunk: Buffer) => {
           said += chunk.toString()
-          if (/serving (insecure )?client (requests|traffic)/.test(said))
-            done()
+          if (/serving (insecure )?client (requests|traffic)/.test(said)) done()
         })
         started.once('exit', () => failed(new Error(`etcd did not start: ${said.slice(-500)}`)))
       })
