@@ -70,6 +70,7 @@ function customVersion(
     storagePrefix: `/registry/${group}/${names.plural}`,
     storageVersion: storedName,
     generation: true,
+    plainFinalizers: true,
     subresources: { status: hasStatus, ...(scale === undefined ? {} : { scale }) },
     table: tableOf(version),
     ...(selectable === undefined ? {} : { selectableFields: selectable }),
@@ -146,7 +147,7 @@ function selectableOf({ selectableFields = [] }: CrdVersion): Kind['selectableFi
       const find = compileJsonPath(jsonPath)
       const read = (object: KubeObject): string => {
         const [value] = find(object)
-        return value === undefined || value === null ? '' : String(value)
+        return value === undefined || value === null ? '' : printFound([value])
       }
       return [jsonPath.replace(/^\./, ''), read] as const
     }),

@@ -55,15 +55,15 @@ export const crdVersion = object(`${APIEXT}CustomResourceDefinitionVersion`, {
       object(`${APIEXT}CustomResourceColumnDefinition`, {
         name: required(1, string()),
         type: required(2, string()),
-        format: optional(3, string()),
-        description: optional(4, string()),
-        priority: optional(5, int32()),
+        format: optional(3, string(), { omitZero: true }),
+        description: optional(4, string(), { omitZero: true }),
+        priority: optional(5, int32(), { omitZero: true }),
         jsonPath: required(6, string()),
       }),
       { listType: 'atomic' },
     ),
   ),
-  deprecated: optional(7, boolean()),
+  deprecated: optional(7, boolean(), { omitZero: true }),
   deprecationWarning: optional(8, string()),
   selectableFields: optional(
     9,
@@ -154,6 +154,7 @@ export const customResourceDefinitions = defineKind<CustomResourceDefinition>({
   subresources: { status: true },
   generation: true,
   unconditionalUpdate: true,
+  plainFinalizers: true,
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },

@@ -75,5 +75,6 @@ function checkObject(value: JsonObject, path: string, errors: FieldError[]): voi
   // An embedded object may go without a name, and belongs to a namespace or not as it likes.
   const named = { name: 'a', ...metadata } as unknown as KubeObject['metadata']
   const namespaced = metadata['namespace'] !== undefined
-  for (const error of validateMeta({ namespaced }, named)) errors.push({ ...error, field: `${path}.${error.field}` })
+  for (const error of validateMeta({ namespaced, plainFinalizers: true }, named))
+    errors.push({ ...error, field: `${path}.${error.field}` })
 }

@@ -21,10 +21,10 @@ export const APIEXT = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.
 
 export const validationRule = object(`${APIEXT}ValidationRule`, {
   rule: required(1, string()),
-  message: optional(2, string()),
-  messageExpression: optional(3, string()),
+  message: optional(2, string(), { omitZero: true }),
+  messageExpression: optional(3, string(), { omitZero: true }),
   reason: optional(4, string()),
-  fieldPath: optional(5, string()),
+  fieldPath: optional(5, string(), { omitZero: true }),
   optionalOldSelf: optional(6, boolean()),
 })
 
@@ -73,28 +73,30 @@ export interface JsonSchemaProps {
 
 const self: LazySchema<JsonSchemaProps> = lazy<JsonSchemaProps>((): Schema => jsonSchemaProps)
 const atomic = { listType: 'atomic' } as const
+/** Go scalars without a pointer: false and '' are as good as absent, whatever a protobuf body says of them. */
+const byValue = { omitZero: true } as const
 const schemas = () => array(self, atomic)
 const json = () => any(`${APIEXT}JSON`)
 
 export const jsonSchemaProps = object(`${APIEXT}JSONSchemaProps`, {
-  id: optional(1, string()),
-  $schema: optional(2, string()),
+  id: optional(1, string(), byValue),
+  $schema: optional(2, string(), byValue),
   $ref: optional(3, string()),
-  description: optional(4, string()),
-  type: optional(5, string()),
-  format: optional(6, string()),
-  title: optional(7, string()),
+  description: optional(4, string(), byValue),
+  type: optional(5, string(), byValue),
+  format: optional(6, string(), byValue),
+  title: optional(7, string(), byValue),
   default: optional(8, json()),
   maximum: optional(9, double()),
-  exclusiveMaximum: optional(10, boolean()),
+  exclusiveMaximum: optional(10, boolean(), byValue),
   minimum: optional(11, double()),
-  exclusiveMinimum: optional(12, boolean()),
+  exclusiveMinimum: optional(12, boolean(), byValue),
   maxLength: optional(13, int64()),
   minLength: optional(14, int64()),
-  pattern: optional(15, string()),
+  pattern: optional(15, string(), byValue),
   maxItems: optional(16, int64()),
   minItems: optional(17, int64()),
-  uniqueItems: optional(18, boolean()),
+  uniqueItems: optional(18, boolean(), byValue),
   multipleOf: optional(19, double()),
   enum: optional(20, array(json(), atomic)),
   maxProperties: optional(21, int64()),
@@ -116,10 +118,10 @@ export const jsonSchemaProps = object(`${APIEXT}JSONSchemaProps`, {
     object(`${APIEXT}ExternalDocumentation`, { description: optional(1, string()), url: optional(2, string()) }),
   ),
   example: optional(36, json()),
-  nullable: optional(37, boolean()),
+  nullable: optional(37, boolean(), byValue),
   'x-kubernetes-preserve-unknown-fields': optional(38, boolean()),
-  'x-kubernetes-embedded-resource': optional(39, boolean()),
-  'x-kubernetes-int-or-string': optional(40, boolean()),
+  'x-kubernetes-embedded-resource': optional(39, boolean(), byValue),
+  'x-kubernetes-int-or-string': optional(40, boolean(), byValue),
   'x-kubernetes-list-map-keys': optional(41, array(string(), atomic)),
   'x-kubernetes-list-type': optional(42, string()),
   'x-kubernetes-map-type': optional(43, string()),

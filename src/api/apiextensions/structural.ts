@@ -1,5 +1,6 @@
 // From a CRD's JSON schema to the schema language of ours, so that a custom resource takes the same path through the
 // server as a built-in kind. What has no place there as a type becomes a constraint.
+import { objectMeta } from '../machinery/meta.ts'
 import type { Constraints, Field, Json, Schema } from '../machinery/schema.ts'
 import type { JsonSchemaProps } from './json-schema-props.ts'
 
@@ -102,7 +103,7 @@ export function toSchema(props: JsonSchemaProps): Schema {
           type: 'object',
           name: '',
           structural: true,
-          fields: fieldsOf(props),
+          fields: embedded ? { ...embeddedFields(props), ...withoutMeta(fieldsOf(props)) } : fieldsOf(props),
           ...(preserve ? { preserveUnknown: true } : {}),
           ...(embedded ? { embeddedResource: true } : {}),
           ...mapType,
@@ -115,6 +116,19 @@ export function toSchema(props: JsonSchemaProps): Schema {
       return withConstraints({ type: 'any', ...(embedded ? { embeddedResource: true } : {}) }, props)
   }
 }
+
+/** What an embedded object has of every object: its author may only add rules. */
+function embeddedFields(props: JsonSchemaProps): Record<string, Field> {
+  const field = (schema: Schema): Field => ({ tag: 0, schema, presence: 'optional', present: false })
+  const metadata = props.properties?.['metadata']
+  return {
+    apiVersion: field({ type: 'string' }),
+    kind: field({ type: 'string' }),
+    metadata: field(metadata === undefined ? objectMeta : { ...objectMeta, constraints: nestedConstraints(metadata) }),
+  }
+}
+const withoutMeta = (fields: Readonly<Record<string, Field>>): Record<string, Field> =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !['apiVersion', 'kind', 'metadata'].includes(name)))
 
 /** Fields of an object schema; presence stays optional because requiredKeys reports what is missing. */
 export function fieldsOf(props: JsonSchemaProps): Record<string, Field> {

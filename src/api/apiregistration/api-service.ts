@@ -84,6 +84,7 @@ export const apiServices = defineKind<ApiService>({
   storagePrefix: '/registry/apiregistration.k8s.io/apiservices',
   subresources: { status: true },
   unconditionalUpdate: true,
+  plainFinalizers: true,
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },
