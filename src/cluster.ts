@@ -111,7 +111,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     userAgent: string,
     wrap: (inner: Transport) => Transport = (inner) => inner,
   ) => createClient(wrap(api.transport({ name, groups: [...groups, 'system:authenticated'] })), { userAgent })
-  const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log })
+  const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log, bookmarks: false })
   const running: RunningController[] = []
 
   const managerClient = clientFor('system:kube-controller-manager', [], 'kube-controller-manager')

@@ -87,10 +87,15 @@ export interface InformerOptions<T extends KubeObject> {
   readonly selection?: Selection
   /** Objects per list page. Default 5000. */
   readonly pageSize?: number
+  /** Ask for bookmarks, which let a broken watch resume without a list after long silence. Not worth their timers where
+   * server and client are one process. Default true. */
+  readonly bookmarks?: boolean
 }
 
 const firstRetryMs = 100
 const lastRetryMs = 30_000
+/** Without bookmarks a watch should rather not end: 23 days, about the longest that a timer can wait. */
+const longWatchSeconds = 2_000_000
 
 class IndexMap<T extends KubeObject> implements Index<T> {
   private readonly by: IndexBy<T>
@@ -263,7 +268,7 @@ class CachingInformer<T extends KubeObject> implements Informer<T> {
     const watch = this.resource.watch({
       ...this.options.selection,
       resourceVersion: from,
-      allowWatchBookmarks: true,
+      ...(this.options.bookmarks === false ? { timeoutSeconds: longWatchSeconds } : { allowWatchBookmarks: true }),
       signal: this.stopping.signal,
     })
     for await (const event of watch) {
@@ -299,7 +304,10 @@ class CachingInformer<T extends KubeObject> implements Informer<T> {
         const gone = error instanceof ApiError && (error.code === 410 || error.code === 400)
         if (gone) resourceVersion = undefined
         const expected = error instanceof TransportError || error instanceof ApiError
-        this.log[expected ? 'warn' : 'error']('list or watch failed', { error: String(error), delayMs })
+        this.log[gone ? 'debug' : expected ? 'warn' : 'error']('list or watch failed', {
+          error: String(error),
+          delayMs,
+        })
       }
       await sleep(clock, delayMs * (1 + random.float()), signal)
       delayMs = Math.min(lastRetryMs, delayMs * 2)
@@ -325,6 +333,7 @@ export function createInformerFactory(options: {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly bookmarks?: boolean
 }): InformerFactory {
   const informers = new Map<string, Informer<never>>()
   return {
