@@ -3,6 +3,7 @@
 import type { KubeObject } from '../api/machinery/meta.ts'
 import type { ObjectDraft } from './codec.ts'
 import type { ServerContext } from './context.ts'
+import type { UserInfo } from './request.ts'
 import type { Companion } from './storage/write.ts'
 
 export interface StorageStrategy {
@@ -16,6 +17,8 @@ export interface StorageStrategy {
     draft: ObjectDraft,
     old: KubeObject | undefined,
   ): Promise<readonly Companion[]> | readonly Companion[]
+  /** Writes into a new object who made it. */
+  claim?(draft: ObjectDraft, user: UserInfo): void
   /** Records that go with the object when it is removed. */
   release?(server: ServerContext, object: KubeObject): readonly Companion[]
   /** More reasons than finalizers for an object to stay when its deletion was asked for. */

@@ -81,6 +81,7 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
   await mutateAdmission(admission, server)
   if (!tracked) recordWrite(call, draft, undefined, '')
   kind.prepareForCreate?.(draft)
+  strategyOf(kind)?.claim?.(draft, call.user)
   if (kind.generation === true) metadata.generation = 1
   validateNew(call, draft)
   const key = collection.keyOf(info.namespace, metadata.name)

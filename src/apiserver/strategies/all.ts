@@ -1,9 +1,14 @@
 // Every storage strategy, by resource.
 import type { StorageStrategy } from '../strategies.ts'
+import { certificateSigningRequestStrategy } from './certificate-signing-requests.ts'
 import { namespaceStrategy } from './namespaces.ts'
 import { serviceStrategy } from './services.ts'
 
-export const strategies: readonly StorageStrategy[] = [namespaceStrategy, serviceStrategy]
+export const strategies: readonly StorageStrategy[] = [
+  certificateSigningRequestStrategy,
+  namespaceStrategy,
+  serviceStrategy,
+]
 
 const byResource = new Map(strategies.map((strategy) => [`${strategy.group}/${strategy.plural}`, strategy]))
 export const strategyOf = (kind: { readonly group: string; readonly plural: string }): StorageStrategy | undefined =>

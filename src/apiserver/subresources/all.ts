@@ -6,6 +6,7 @@ import { statusRule, updateStatus } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import { proxyNode, proxyPod, proxyService } from '../proxy/proxy-verb.ts'
 import type { ServedResource } from '../resources.ts'
+import { certificateApprovals, certificateStatus } from './certificate-approval.ts'
 import { finalizeNamespace } from './namespace-finalize.ts'
 import { bindPod } from './pod-binding.ts'
 import { evictPod } from './pod-eviction.ts'
@@ -47,12 +48,14 @@ const custom: Readonly<Record<string, SubresourceHandlers>> = {
   '/services/proxy': proxied(proxyService),
   '/namespaces/finalize': { update: finalizeNamespace },
   '/serviceaccounts/token': { create: requestToken },
+  'certificates.k8s.io/certificatesigningrequests/approval': certificateApprovals,
+  'certificates.k8s.io/certificatesigningrequests/status': certificateStatus,
 }
 
 export function subresourceOf(resource: ServedResource, name: string): SubresourceHandlers | undefined {
   const { kind } = resource
-  if (name === 'status') return kind.subresources?.status === true ? status : undefined
-  if (name === 'scale') return kind.subresources?.scale === undefined ? undefined : scale
   const id = `${kind.group}/${kind.plural}/${name}`
-  return Object.hasOwn(custom, id) ? custom[id] : undefined
+  if (Object.hasOwn(custom, id)) return custom[id]
+  if (name === 'status') return kind.subresources?.status === true ? status : undefined
+  return name === 'scale' && kind.subresources?.scale !== undefined ? scale : undefined
 }
