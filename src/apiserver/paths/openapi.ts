@@ -2,6 +2,8 @@
 // until what is served changes; hashes let clients keep their copies.
 import { describeApi, type ApiDescription } from '../../api/machinery/openapi.ts'
 import { openApiV2 } from '../../api/machinery/openapi-v2.ts'
+import { encodeOpenApiV2, openApiV2MediaType } from '../../api/machinery/openapi-v2-protobuf.ts'
+import type { JsonObject } from '../../api/machinery/schema.ts'
 import { openApiV3, openApiV3Index, openApiV3Names } from '../../api/machinery/openapi-v3.ts'
 import { hex, sha256 } from '../../api/machinery/sha256.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
@@ -26,7 +28,12 @@ const cache = new WeakMap<ServerContext, Documents>()
 /** Undefined for paths that are no OpenAPI document. */
 export function openApi(server: ServerContext, request: ApiRequest, info: RequestInfo): ApiResponse | undefined {
   const { path } = info
-  if (path === '/openapi/v2') return answer(request, documentOf(server, 'v2'), acceptsJson(request))
+  if (path === '/openapi/v2') {
+    const binary = (request.headers['accept'] ?? '').includes('proto-openapi')
+    return binary
+      ? answer(request, documentOf(server, 'v2.pb'), true, openApiV2MediaType)
+      : answer(request, documentOf(server, 'v2'), acceptsJson(request))
+  }
   if (path === '/openapi/v3') return answer(request, documentOf(server, 'v3'), true)
   if (!path.startsWith('/openapi/v3/')) return undefined
   const name = path.slice('/openapi/v3/'.length).replace(/\/$/, '')
@@ -51,17 +58,21 @@ export function openApi(server: ServerContext, request: ApiRequest, info: Reques
 }
 const yearFrom = (ms: number): string => new Date(ms + 365 * 86_400_000).toUTCString()
 
-/** Clients that can read nothing but the protobuf form are told so. */
 function acceptsJson({ headers }: ApiRequest): boolean {
   const { accept } = headers
   return accept === undefined || accept === '' || /json|\*\/\*|application\/\*/.test(accept)
 }
 
-function answer(request: ApiRequest, document: Document | undefined, acceptable: boolean): ApiResponse | undefined {
+function answer(
+  request: ApiRequest,
+  document: Document | undefined,
+  acceptable: boolean,
+  contentType = 'application/json',
+): ApiResponse | undefined {
   if (document === undefined) return undefined
   if (!acceptable) throw new ApiError('NotAcceptable', 'only the following media types are accepted: application/json')
   const etag = `"${document.hash}"`
-  const headers = { 'content-type': 'application/json', etag, vary: 'Accept' }
+  const headers = { 'content-type': contentType, etag, vary: 'Accept' }
   if (request.headers['if-none-match'] === etag) return { kind: 'bytes', status: 304, headers, body: new Uint8Array() }
   if (request.wantsObjects === true) {
     return {
@@ -86,6 +97,14 @@ function documentOf(server: ServerContext, name: string): Document | undefined {
   }
   const known = documents.made.get(name)
   if (known !== undefined) return known
+  if (name === 'v2.pb') {
+    const json = documentOf(server, 'v2')
+    if (json === undefined) return undefined
+    const body = encodeOpenApiV2(JSON.parse(new TextDecoder().decode(json.body)) as JsonObject)
+    const binary = { body, hash: `${json.hash}-pb` }
+    documents.made.set(name, binary)
+    return binary
+  }
   const object = make(server, documents.api, name)
   if (object === undefined) return undefined
   const text = JSON.stringify(object)
