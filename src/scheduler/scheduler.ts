@@ -4,7 +4,7 @@
 import { type Pod, pods } from '../api/core/pod.ts'
 import { isReason } from '../api/machinery/errors.ts'
 import type { Client } from '../client/client.ts'
-import { createEventRecorder } from '../client/event-recorder.ts'
+import { createEventRecorder, type EventRecorder } from '../client/event-recorder.ts'
 import type { InformerFactory } from '../client/informer.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -12,14 +12,16 @@ import type { Random } from '../ports/random.ts'
 import { bind, permit, preBinders, WaitingRoom } from './binding.ts'
 import { startInformers, watchCluster } from './cluster-watch.ts'
 import { failureMessage, type PodReport, writeReport } from './failure.ts'
-import { type Cycle, type Handle, newCycle, type PluginFactory, type Verdict } from './framework.ts'
-import { type Failure, FrameworkRun } from './framework-run.ts'
+import { type Cycle, newCycle, type PluginFactory, type Verdict } from './framework.ts'
+import type { Failure, FrameworkRun } from './framework-run.ts'
 import { Lane } from './lane.ts'
-import { defaultPlugins } from './plugins/all.ts'
-import { buildProfile, defaultSchedulerName, type SchedulerProfile } from './profiles.ts'
+import { createProfileRun, type Surroundings } from './profile-run.ts'
+import { defaultSchedulerName, type SchedulerProfile } from './profiles.ts'
+import { type Change, type Explanation, explain, tryChange } from './explain.ts'
+import { suggest, type Suggestion } from './suggest.ts'
 import { Nominator } from './queue/nominator.ts'
 import type { QueuedPod } from './queue/queued-pod.ts'
-import { SchedulingQueue } from './queue/scheduling-queue.ts'
+import { SchedulingQueue, type Waiting } from './queue/scheduling-queue.ts'
 import { ClusterState } from './state/cluster-state.ts'
 import type { NodeInfo } from './state/node-info.ts'
 import type { PodInfo } from './state/pod-info.ts'
@@ -53,16 +55,27 @@ export interface SchedulerFigures {
   readonly rejected: number
   readonly failed: number
 }
+/** unknown: not a pod of ours, or not seen yet. */
+export type Whereabouts = 'placed' | 'binding' | Waiting | 'unknown'
 export interface Scheduler {
   /** Resolves when the first lists are in and pods are being placed. */
   readonly ready: Promise<void>
   figures(): SchedulerFigures
+  /** What every plugin says of every node for this pod, now; undefined where no profile is for it. */
+  explain(pod: Pod): Explanation | undefined
+  /** The same after a change, tried on a copy. */
+  tryChange(pod: Pod, change: Change): Explanation | undefined
+  /** The smallest changes found that would let the pod be placed; each was tried. */
+  suggest(pod: Pod, limit?: number): readonly Suggestion[]
+  /** Where the scheduler has the pod (by UID). */
+  whereabouts(uid: string): Whereabouts
   /** Takes no more pods; resolves when bindings under way are done. */
   stop(): Promise<void>
 }
 
 interface Profile {
   readonly name: string
+  readonly profile: SchedulerProfile
   readonly run: FrameworkRun
 }
 
@@ -148,45 +161,66 @@ class RunningScheduler implements Scheduler {
   }
 
   private addProfile(profile: SchedulerProfile): void {
-    const { informers } = this
-    const { client, clock, random } = this.options
+    const { client, clock } = this.options
     const { schedulerName } = profile
     if (this.profiles.has(schedulerName)) throw new Error(`two profiles are named "${schedulerName}"`)
     const events = createEventRecorder({ client, clock, log: this.log, component: schedulerName })
     this.recorders.set(schedulerName, events)
-    const run = (): FrameworkRun => {
-      const built = this.profiles.get(schedulerName)
-      if (built === undefined) throw new Error('plugins may use the framework only after all of them are created')
-      return built.run
+    const run = createProfileRun(
+      profile,
+      {
+        ...this.surroundings(events),
+        state: this.state,
+        nominator: this.nominator,
+        waitingPods: () => this.waitingRoom.values(),
+        wake: (event) => this.queue.wake(event),
+        activate: (uid) => this.queue.promote(uid),
+        ungate: (uid) => this.queue.ungate(uid),
+      },
+      this.options,
+    )
+    this.profiles.set(schedulerName, { name: schedulerName, profile, run })
+  }
+  private surroundings(events: EventRecorder) {
+    const { client, clock, random } = this.options
+    return { client, informers: this.informers, clock, random, log: this.log, events }
+  }
+
+  explain(pod: Pod): Explanation | undefined {
+    const profile = this.profileOf(pod)
+    return profile === undefined ? undefined : explain(profile.run, this.state, pod)
+  }
+  tryChange(pod: Pod, change: Change): Explanation | undefined {
+    return this.onCopy(pod, (run, state) => tryChange(run, state, pod, change))
+  }
+  suggest(pod: Pod, limit?: number): readonly Suggestion[] {
+    return this.onCopy(pod, (run, state) => suggest(run, state, pod, explain(run, state, pod), limit)) ?? []
+  }
+  /** The plugins of the pod's profile, made anew over a copy: what they write goes nowhere. */
+  private onCopy<T>(pod: Pod, use: (run: FrameworkRun, state: ClusterState) => T): T | undefined {
+    const profile = this.profileOf(pod)
+    if (profile === undefined) return undefined
+    const state = this.state.copy()
+    const nothing = { event: () => {}, flush: () => Promise.resolve(), stop: () => {} }
+    const surroundings: Surroundings = {
+      ...this.surroundings(nothing),
+      state,
+      nominator: new Nominator(),
+      waitingPods: () => [],
+      wake: () => {},
+      activate: () => {},
+      ungate: () => {},
     }
-    const handle: Handle = {
-      schedulerName,
-      client,
-      informers,
-      clock,
-      random,
-      log: this.log,
-      events,
-      state: this.state,
-      nominator: this.nominator,
-      waitingPods: () => this.waitingRoom.values(),
-      runFilters: (cycle, node) => run().filterWithNominated(cycle, node),
-      tryRemove: (cycle, pod) => run().tryRemove(cycle, pod),
-      tryAdd: (cycle, pod, node) => run().tryAdd(cycle, pod, node),
-      wake: (event) => this.queue.wake(event),
-      activate: (uid) => this.queue.promote(uid),
-      ungate: (uid) => this.queue.ungate(uid),
+    const run = createProfileRun(profile.profile, surroundings, this.options)
+    try {
+      return use(run, state)
+    } finally {
+      for (const plugin of run.points.all) plugin.close?.()
     }
-    const points = buildProfile(profile, defaultPlugins, this.options.plugins ?? [], handle)
-    const percentageOfNodesToScore = profile.percentageOfNodesToScore ?? this.options.percentageOfNodesToScore ?? 0
-    const framework = new FrameworkRun({
-      points,
-      state: this.state,
-      nominator: this.nominator,
-      random,
-      percentageOfNodesToScore,
-    })
-    this.profiles.set(schedulerName, { name: schedulerName, run: framework })
+  }
+  whereabouts(uid: string): Whereabouts {
+    if (this.state.nodeOf(uid) !== undefined) return this.state.isAssumed(uid) ? 'binding' : 'placed'
+    return this.queue.whereabouts(uid)
   }
   private profileOf(pod: Pod): Profile | undefined {
     return this.profiles.get(pod.spec.schedulerName)

@@ -8,6 +8,9 @@ import type { SchedulingEvent } from './events.ts'
 import { Heap } from './heap.ts'
 import type { QueuedPod } from './queued-pod.ts'
 
+/** How a pod waits: to be tried, for its back-off, for an event that may help, for a gate; or it is being tried. */
+export type Waiting = 'active' | 'backoff' | 'unschedulable' | 'gated' | 'scheduling'
+
 export interface QueueOptions {
   readonly clock: Clock
   readonly less: (a: QueuedPod, b: QueuedPod) => boolean
@@ -72,6 +75,14 @@ export class SchedulingQueue {
       unschedulable: this.parkedPods.size,
       gated: this.gated.size,
     }
+  }
+  whereabouts(uid: string): Waiting | 'unknown' {
+    const entry = this.entries.get(uid)
+    if (entry === undefined) return 'unknown'
+    if (this.active.has(entry)) return 'active'
+    if (this.backoff.has(entry) || this.errorBackoff.has(entry)) return 'backoff'
+    if (this.gated.has(entry)) return 'gated'
+    return this.parkedPods.has(entry) ? 'unschedulable' : 'scheduling'
   }
   get(uid: string): QueuedPod | undefined {
     return this.entries.get(uid)
