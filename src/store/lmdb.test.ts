@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -11,8 +13,10 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { isRoot } from '../host/testing/needs.ts'
 import { openLmdbStore } from './lmdb.ts'
+import type { Store } from './store.ts'
 import { bundleWriter, crashRounds, startWriter } from './testing/crash-rounds.ts'
 import { modelSuite } from './testing/model-suite.ts'
 import { del, put, Recorder, storeSuite, textOf, write } from './testing/store-suite.ts'
@@ -222,6 +226,47 @@ describe('what cannot be opened says so in one line', () => {
     expect(await failure(path)).toMatch(/cannot use .* for the store/)
   })
 })
+
+test.skipIf(!isRoot)(
+  'a full disk refuses writes, loses nothing, and takes writes again when there is room',
+  async () => {
+    const directory = newDirectory()
+    mkdirSync(directory)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory])
+    // lmdb prints each failed commit.
+    const printed = vi.spyOn(console, 'error').mockImplementation(() => {})
+    try {
+      const path = join(directory, 'store')
+      const store = await reopenAt(path)
+      const acknowledged = new Set<string>()
+      const messages = new Set<string>()
+      await Promise.all(
+        Array.from({ length: 16 }, async (_, writer) => {
+          for (let i = 0; i < 100; i++) {
+            const key = `/${writer}/${i}`
+            await store.txn([], [{ type: 'put', key, value: new Uint8Array(2000) }]).then(
+              () => acknowledged.add(key),
+              (error: unknown) => messages.add((error as Error).message),
+            )
+          }
+        }),
+      )
+      expect([...messages]).toEqual([`cannot write to ${path}: no space left on device, make room`])
+      const keys = async (from: Store) => new Set((await from.list('/')).items.map((kv) => kv.key))
+      expect(await keys(store)).toEqual(acknowledged)
+      expect(store.currentRevision()).toBe(1 + acknowledged.size)
+      await store.close()
+      execFileSync('mount', ['-o', 'remount,size=20m', directory])
+      const again = await reopenAt(path)
+      expect(await keys(again)).toEqual(acknowledged)
+      expect(await write(again, put('/room', 'x'))).toBe(2 + acknowledged.size)
+      await again.close()
+    } finally {
+      printed.mockRestore()
+      execFileSync('umount', [directory])
+    }
+  },
+)
 
 test('kill -9 under 64 writers loses nothing that was answered and shows no half transaction', async () => {
   const report = await crashRounds({ directory: newDirectory(), rounds: 2, seed: 7 })

@@ -1,7 +1,16 @@
 // The LMDB engine: two trees, both keyed by (revision, position in the transaction), so that writing is always appending.
 // `log` says what happened to which key, `values` holds the bytes. The log is read once, at the start; values are read when
 // asked for. Every batch is one LMDB transaction whose fsync comes before its answer.
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Database, open, type RootDatabase } from 'lmdb'
@@ -160,7 +169,10 @@ class LmdbBackend implements Backend {
         for (const commit of commits) this.apply(commit)
       })
     } catch (error) {
-      throw new Error(`cannot write to ${this.directory}: ${await commitReason(error)}`, { cause: error })
+      // Asked for in any case: the reason is a rejected promise that nobody else would look at.
+      const reason = await commitReason(error)
+      const said = isFull(this.directory) ? 'no space left on device, make room' : reason
+      throw new Error(`cannot write to ${this.directory}: ${said}`, { cause: error })
     }
     this.root.resetReadTxn()
   }
@@ -251,6 +263,12 @@ function decodeVersion(directory: string, key: Uint8Array, value: Uint8Array): V
     value: undefined,
     checksum: record.readUInt32BE(18),
   }
+}
+
+/** LMDB calls a short write an input/output error, whatever the cause. */
+function isFull(directory: string): boolean {
+  const { bavail, bsize } = statfsSync(directory)
+  return bavail * bsize < 1 << 20
 }
 
 /** lmdb says only that a commit failed; the reason is in a promise that it attaches. */

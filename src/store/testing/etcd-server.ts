@@ -50,13 +50,11 @@ export async function startEtcd(tls?: { readonly certFile: string; readonly keyF
   const server: EtcdServer = {
     url,
     async start() {
-      const args = [
-        ...['--name', 'test', '--data-dir', directory],
-        ...['--listen-client-urls', url, '--advertise-client-urls', url],
-        ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
-        ...['--initial-cluster', `test=${peerUrl}`, '--heartbeat-interval', '10', '--election-timeout', '100'],
-        ...(tls === undefined ? [] : ['--cert-file', tls.certFile, '--key-file', tls.keyFile]),
-      ]
+      const args = [`--name=test`, `--data-dir=${directory}`, `--initial-cluster=test=${peerUrl}`]
+      args.push(`--listen-client-urls=${url}`, `--advertise-client-urls=${url}`)
+      args.push(`--listen-peer-urls=${peerUrl}`, `--initial-advertise-peer-urls=${peerUrl}`)
+      args.push('--heartbeat-interval=10', '--election-timeout=100')
+      if (tls !== undefined) args.push(`--cert-file=${tls.certFile}`, `--key-file=${tls.keyFile}`)
       const started = spawn('etcd', args, { stdio: ['ignore', 'ignore', 'pipe'] })
       child = started
       await new Promise<void>((done, failed) => {

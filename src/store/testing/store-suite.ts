@@ -403,15 +403,21 @@ function watches(fresh: () => Promise<Store>): void {
   test('a watcher that throws ends itself alone', async () => {
     const store = await fresh()
     const errors: Error[] = []
-    store.watch('/', {
-      onEvents: () => {
-        throw new Error('no appetite')
-      },
-      onError: (error) => errors.push(error),
+    const ended = new Promise<void>((done) => {
+      store.watch('/', {
+        onEvents: () => {
+          throw new Error('no appetite')
+        },
+        onError: (error) => {
+          errors.push(error)
+          done()
+        },
+      })
     })
     const other = new Recorder(store, '/')
     await write(store, put('/a', '1'))
     await other.until(await write(store, put('/b', '1')))
+    await ended
     expect(errors.map((e) => e.message)).toEqual(['no appetite'])
     expect(other.lines).toHaveLength(2)
   })
