@@ -22,7 +22,7 @@ const big = new TextEncoder().encode('x'.repeat(300_000))
 /** Answers by path what a test wants to see carried. */
 async function handle(request: ApiRequest): Promise<ApiResponse> {
   seen = request
-  const path = request.path.split('?')[0]
+  const [path = ''] = request.path.split('?')
   const text = (status: number, body: string): ApiResponse => ({
     kind: 'bytes',
     status,

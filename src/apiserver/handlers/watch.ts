@@ -4,7 +4,7 @@
 import { badRequest, expired } from '../../api/machinery/errors.ts'
 import { CompactedError, type StoreEvent } from '../../store/store.ts'
 import type { ResourceRequest } from '../context.ts'
-import type { Headers, Sink, StreamHandle } from '../request.ts'
+import type { Sink, StreamHandle } from '../request.ts'
 import { isTrue } from '../request-info.ts'
 import type { Change, Entry } from '../storage/collection.ts'
 import type { Filter } from '../watch/filter.ts'
@@ -140,5 +140,3 @@ function changeOf(call: ResourceRequest, event: StoreEvent, revision: number): C
     previous: event.previous === undefined ? undefined : collection.entryOf(event.previous),
   }
 }
-
-export const watchHeaders: Headers = { 'cache-control': 'no-cache, private' }

@@ -41,7 +41,9 @@ const normal = (object: Manifest) => ({
       ]),
     )
     .sort(),
-  subjects: (object.subjects ?? []).map((s) => JSON.stringify(Object.entries(s).sort())).sort(),
+  subjects: (object.subjects ?? [])
+    .map((s) => JSON.stringify(Object.entries(s).sort(([a], [b]) => (a < b ? -1 : 1))))
+    .sort(),
 })
 const keyOf = (o: Manifest) => `${o.kind} ${o.metadata.namespace ?? ''}/${o.metadata.name}`
 
