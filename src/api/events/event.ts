@@ -61,6 +61,15 @@ export const eventsV1: KindVersion = {
   version: 'v1',
   schema,
   shortNames: ['ev'],
+  fieldNames: {
+    ...Object.fromEntries(
+      ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'].map((part) => [
+        `regarding.${part}`,
+        `involvedObject.${part}`,
+      ]),
+    ),
+    reportingController: 'reportingComponent',
+  },
   toStored: (draft) => {
     for (const [here, there] of Object.entries(renamed)) rename(draft, here, there)
     draft['involvedObject'] ??= {}

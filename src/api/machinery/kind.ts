@@ -76,6 +76,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly validate?: (object: T, context: ValidationContext) => readonly FieldError[]
   readonly validateUpdate?: (object: T, old: T, context: ValidationContext) => readonly FieldError[]
   readonly validateStatusUpdate?: (object: T, old: T, context: ValidationContext) => readonly FieldError[]
+  /** CEL rules; `old` on update. Not asked where the schema's findings would make them fail for no reason of their own. */
+  readonly rules?: (object: T, old: T | undefined) => readonly FieldError[]
   readonly warnings?: (object: T, old: T | undefined) => readonly string[]
   /** Name rule for metadata.name. Default: dns-subdomain. */
   readonly nameRule?: 'dns-subdomain' | 'dns-label' | 'dns-1035-label' | 'path-segment' | 'none'
@@ -107,6 +109,8 @@ export interface KindVersion {
   readonly deprecation?: string
   readonly verbs?: readonly Verb[]
   readonly shortNames?: readonly string[]
+  /** Field selectors that this version names differently: its name to the stored version's. */
+  readonly fieldNames?: Readonly<Record<string, string>>
 }
 
 /** Declares a kind; the type parameter is what its objects look like. */

@@ -4,7 +4,8 @@
 import { FIXED64, VARINT, Writer } from './protobuf-wire.ts'
 import type { Json, JsonObject } from './schema.ts'
 
-export const openApiV2MediaType = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+/** How the answer is labelled; clients ask with an @ in place of the dot before v1.0, which no media type may hold. */
+export const openApiV2MediaType = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 
 type Encode = (writer: Writer, tag: number, value: Json) => void
 type Members = Readonly<Record<string, readonly [tag: number, encode: Encode]>>

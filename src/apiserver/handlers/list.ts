@@ -14,7 +14,7 @@ export function filterOfRequest(call: ResourceRequest): Filter {
   const { info, resource } = call
   const { collection } = resource.storage
   const labels = labelSelectorOf(info.query.get('labelSelector'))
-  const fields = fieldSelectorOf(collection, info.query.get('fieldSelector'))
+  const fields = fieldSelectorOf(collection, info.query.get('fieldSelector'), resource.as?.fieldNames)
   if (info.name !== '' && !fields.some((f) => f.field === 'metadata.name')) {
     // /watch/.../NAME
     return filterOf(collection, info.namespace, labels, [

@@ -34,9 +34,17 @@ export interface Filter {
 export function labelSelectorOf(text: string | null): Selector {
   return text === null || text === '' ? [] : guarded(() => parseSelector(text))
 }
-export function fieldSelectorOf(collection: Collection, text: string | null): FieldSelector {
+/** `names` translates what the request's version calls differently. */
+export function fieldSelectorOf(
+  collection: Collection,
+  text: string | null,
+  names: Readonly<Record<string, string>> = {},
+): FieldSelector {
   if (text === null || text === '') return []
-  const selector = guarded(() => parseFieldSelector(text))
+  const selector = guarded(() => parseFieldSelector(text)).map((part) => ({
+    ...part,
+    field: Object.hasOwn(names, part.field) ? (names[part.field] ?? part.field) : part.field,
+  }))
   const complaint = unsupportedField(collection.kind, selector)
   if (complaint !== undefined) throw badRequest(complaint)
   return selector
