@@ -1,6 +1,6 @@
 // Records core/v1 Events the way users of `kubectl describe` know them: the same event again raises a count by a patch,
 // ten different messages of one reason are combined, and an object that spams is held back (25 at once, then one in five
-// minutes). Recording never waits and never fails its caller: events are written one after another in the background.
+// minutes). Recording never waits and never fails its caller: events are written in the background, a few at once.
 import { ApiError, isReason } from '../api/machinery/errors.ts'
 import { formatTime } from '../api/machinery/time.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
@@ -45,6 +45,7 @@ const spamRefillMs = 300_000
 const rememberedKeys = 4096
 const queueLimit = 1000
 const attempts = 12
+const parallel = 8
 const retryMs = 10_000
 
 /** A map that forgets what was not touched for longest. */
@@ -140,6 +141,8 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const correlator = new EventCorrelator()
   const stopping = new AbortController()
   const queue: Write[] = []
+  /** Names of the events that are being written: one more of the same waits for its turn. */
+  const busy = new Set<string>()
   let writing: Promise<void> | undefined
 
   const create = (write: Write) =>
@@ -169,9 +172,14 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     }
     await create(write)
   }
+  function next(): Write | undefined {
+    const at = queue.findIndex(({ name }) => !busy.has(name))
+    return at === -1 ? undefined : queue.splice(at, 1)[0]
+  }
   /** Boundary: an event that cannot be written is logged and dropped, never the caller's failure. */
-  async function writeAll(): Promise<void> {
-    for (let write = queue.shift(); write !== undefined; write = queue.shift())
+  async function writeSome(): Promise<void> {
+    for (let write = next(); write !== undefined; write = next()) {
+      busy.add(write.name)
       for (let attempt = 1; !stopping.signal.aborted; attempt++)
         try {
           await writeOnce(write)
@@ -184,6 +192,12 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
           }
           await sleep(clock, retryMs, stopping.signal)
         }
+      busy.delete(write.name)
+    }
+  }
+  /** Several at once, so that a burst costs few commits of the store. */
+  async function writeAll(): Promise<void> {
+    while (queue.length > 0) await Promise.all(Array.from({ length: Math.min(parallel, queue.length) }, writeSome))
     writing = undefined
   }
   return {

@@ -6,7 +6,7 @@ import { isReason } from '../api/machinery/errors.ts'
 import type { Client } from '../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../client/event-recorder.ts'
 import type { InformerFactory } from '../client/informer.ts'
-import type { Clock } from '../ports/clock.ts'
+import { type Clock, sleep } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
 import { bind, permit, preBinders, WaitingRoom } from './binding.ts'
@@ -72,6 +72,9 @@ export interface Scheduler {
   /** Takes no more pods; resolves when bindings under way are done. */
   stop(): Promise<void>
 }
+
+/** How long a stop waits for events to be written. */
+const lastEventsMs = 2000
 
 interface Profile {
   readonly name: string
@@ -155,7 +158,7 @@ class RunningScheduler implements Scheduler {
     for (const waiting of this.waitingRoom.values()) waiting.reject('', 'the scheduler stops')
     await Promise.all([this.held.idle(), this.lane.idle()])
     for (const recorder of this.recorders.values()) {
-      await recorder.flush()
+      await Promise.race([recorder.flush(), sleep(this.options.clock, lastEventsMs)])
       recorder.stop()
     }
   }
