@@ -110,8 +110,12 @@ export class RuntimeView {
       void this.#relist()
       return
     }
+    // Nobody but us makes and starts containers, and we look at each when it has started: only ends are news.
+    if (event.type === 'created' || event.type === 'started') return
     const { containerId, sandboxId } = event
     const isSandbox = containerId === sandboxId || this.#sandboxes.has(containerId)
+    const known = isSandbox || this.#containers.has(containerId) || this.#looking.has(containerId)
+    if (!known) return
     const look = isSandbox ? this.lookAtSandbox(containerId) : this.lookAtContainer(containerId)
     // Boundary: a look that fails is made up for by the relist it asks for.
     look.catch((error: unknown) => {
