@@ -224,6 +224,11 @@ describe('what cannot be opened says so in one line', () => {
     const path = join(root, 'file')
     writeFileSync(path, 'x')
     expect(await failure(path)).toMatch(/cannot use .* for the store/)
+    expect(await failure(join(path, 'below'))).toMatch(/cannot use .* for the store/)
+  })
+
+  test('a place where nothing can be made', async () => {
+    expect(await failure('/proc/coxswain/store')).toMatch(/cannot use \/proc\/coxswain\/store for the store/)
   })
 })
 

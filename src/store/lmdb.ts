@@ -11,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import type { Clock } from '../ports/clock.ts'
@@ -57,7 +57,7 @@ const openPaths = new Set<string>()
 
 function prepareDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(resolve(directory))
   } catch (error) {
     throw new StoreOpenError(`cannot use ${directory} for the store: ${reasonOf(error)}`)
   }
@@ -71,6 +71,14 @@ function prepareDirectory(directory: string): void {
   }
   const fault = checkDatabaseFile(data)
   if (fault !== undefined) throw new StoreOpenError(damaged(directory, fault))
+}
+
+/** With parents. Node's own `recursive` never returns where nothing can be made, such as below /proc. */
+function makeDirectory(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return
+  const parent = dirname(path)
+  if (parent !== path) makeDirectory(parent)
+  mkdirSync(path, { mode: 0o700 })
 }
 
 function readMarker(directory: string): string | undefined {
