@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { isAlive } from '../host/containerd/processes.ts'
 import { CliError, type Invocation } from './command.ts'
 
 export function dataDirOf(call: Invocation): string {
@@ -28,6 +29,8 @@ const statePath = (dataDir: string) => join(dataDir, 'cox.json')
 
 /** Start time of a process from /proc; undefined where none runs. */
 export function startTicksOf(pid: number): string | undefined {
+  // Other systems tell less: there a living process of this number is taken for the one meant.
+  if (process.platform !== 'linux') return isAlive(pid) ? 'alive' : undefined
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -1,6 +1,6 @@
 // A whole cluster in this process, on this machine: what `cox up` runs. The API comes first, the node joins when its
 // container runtime is there; whatever fails on the way takes away what was begun.
-import { mkdirSync, renameSync, statSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import os from 'node:os'
 import { pino } from 'pino'
@@ -8,6 +8,7 @@ import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { removeNode } from '../host/cleanup.ts'
+import { limitLog } from '../host/log-limit.ts'
 import { type HttpServer, serveHttp } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
 import { type NetworkPlan, networkPlan } from '../host/network-plan.ts'
@@ -54,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   try {
     return await start(options, undo)
   } catch (error) {
-    onProgress('taking away what was begun')
+    if (undo.length > 1) onProgress('taking away what was begun')
     for (const step of undo.toReversed()) await step()
     throw error
   }
@@ -140,7 +141,7 @@ const sharedOf = (runtime: string): string | undefined => (runtime.startsWith('u
 
 function openLog(dataDir: string): Log {
   const path = logPath(dataDir)
-  if (existsSync(path) && statSync(path).size > 20 << 20) renameSync(path, `${path}.old`)
+  limitLog(path)
   const destination = pino.destination({ dest: path, sync: true, append: true })
   return pinoLog(pino({ level: process.env['COX_LOG_LEVEL'] ?? 'info', base: null }, destination))
 }

@@ -77,3 +77,29 @@ describe.runIf(isRoot)('groups of this machine', () => {
     await expect(cgroups.update('/x', { cpusetCpus: '4000' })).rejects.toThrow(/cpuset\.cpus to 4000/)
   })
 })
+
+const unified = '/sys/fs/cgroup/unified'
+describe.runIf(isRoot && existsSync(`${unified}/cgroup.procs`))(
+  'the second generation, without its controllers',
+  () => {
+    const root = `/coxswain-v2-${process.pid}`
+    const cgroups = createCgroups(root, {
+      version: 2,
+      all: [{ mountPoint: unified, controllers: [] }],
+      pathOf: () => unified,
+    })
+    test('groups are made, emptied and removed; what the kernel does not have is not set', async () => {
+      await cgroups.ensure('/kubepods/pod1/container', { memoryBytes: 1 << 20, cpuShares: 2 })
+      expect(await cgroups.list('/kubepods')).toEqual(['pod1'])
+      const child = spawn('sleep', ['1000'])
+      const ended = new Promise((resolve) => child.on('exit', (_, by) => resolve(by)))
+      writeFileSync(`${unified}${root}/kubepods/pod1/container/cgroup.procs`, String(child.pid))
+      expect((await cgroups.stats('/kubepods/pod1'))?.cpuUsageNanoseconds).toBeGreaterThanOrEqual(0)
+      await cgroups.kill('/kubepods')
+      expect(await ended).toBe('SIGKILL')
+      await cgroups.removeAll()
+      expect(existsSync(`${unified}${root}`)).toBe(false)
+      expect(await cgroups.stats('/kubepods/pod1')).toBeUndefined()
+    })
+  },
+)

@@ -12,14 +12,14 @@ interface Hierarchy {
   /** v1: its controllers; v2: empty. */
   readonly controllers: readonly string[]
 }
-interface Layout {
+export interface CgroupLayout {
   readonly version: 1 | 2
   readonly all: readonly Hierarchy[]
   /** Where a controller's files are; undefined when the kernel lacks it. */
   pathOf(controller: string): string | undefined
 }
 
-function findLayout(): Layout {
+function findLayout(): CgroupLayout {
   const mounts = readMounts()
   const unified = mounts.filter((m) => m.fsType === 'cgroup2').map((m) => ({ mountPoint: m.target, controllers: [] }))
   const old = mounts
@@ -92,8 +92,10 @@ export function planWrites(version: 1 | 2, r: CgroupResources): { controller: st
 }
 
 /** `root`: the group below which everything is, such as /coxswain-1a2b3c4d. */
-export function createCgroups(root: string): Cgroups & { removeAll(): Promise<void> } {
-  const layout = findLayout()
+export function createCgroups(
+  root: string,
+  layout: CgroupLayout = findLayout(),
+): Cgroups & { removeAll(): Promise<void> } {
   const controllers = ['cpu', 'cpuacct', 'memory', 'pids', 'cpuset', 'hugetlb']
   const bases = [...new Set(controllers.flatMap((name) => layout.pathOf(name) ?? []))]
   const made = new Set<string>()

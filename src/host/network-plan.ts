@@ -17,6 +17,8 @@ export interface NetworkPlan {
 }
 
 const claimsFolder = '/run/coxswain'
+/** Linux only; elsewhere containers are simulated, and no address is real. */
+const routes = '/proc/net/route'
 const planFile = (instance: Instance) => join(instance.dataDir, 'network.json')
 const planAt = (pods: number, services: number): NetworkPlan => ({
   clusterCidr: `10.${pods}.0.0/16`,
@@ -72,7 +74,7 @@ export function networkPlan(instance: Instance, claim: boolean): NetworkPlan {
           .filter((name) => name.endsWith('.json') && name !== `${instance.id}.json`)
           .map((name) => read(join(claimsFolder, name)))
       : []
-    plan = choosePlan(instance.id, takenOctets(readFileSync('/proc/net/route', 'utf8'), others))
+    plan = choosePlan(instance.id, takenOctets(existsSync(routes) ? readFileSync(routes, 'utf8') : '', others))
     writeFileSync(file, `${JSON.stringify(plan)}\n`)
   }
   if (claim) {

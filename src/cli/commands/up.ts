@@ -12,7 +12,8 @@ type Plan = Omit<ServeOptions, 'onProgress'>
 
 export const up: Command = {
   name: 'up',
-  summary: 'Start a cluster on this machine.',
+  summary:
+    'Start a cluster on this machine. Ctrl-C takes everything away again, pods included; SIGTERM leaves the pods running for the next start.',
   usage: 'up [flags]',
   flags: {
     ...dataDirFlag,

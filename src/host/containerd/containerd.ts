@@ -1,21 +1,12 @@
 // A containerd of our own: root, state, socket and configuration below the data directory. It is started in a session of
 // its own and outlives a killed cox, whose next start adopts it with all that runs in it; only `stop` ends it.
 import { spawn } from 'node:child_process'
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Log } from '../../ports/log.ts'
 import { run } from '../command.ts'
 import type { Instance } from '../instance.ts'
+import { limitLog } from '../log-limit.ts'
 import { pauseArchive, pauseImage } from '../pause/pause-image.ts'
 import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 import { cri } from '../cri/messages.ts'
@@ -134,9 +125,11 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     watching.unref()
   }
   const client = createGrpcClient(`unix://${instance.containerdSocket}`)
+  const logLimit = limitLog(paths.logFile)
   const release = () => {
     stopping = true
     clearInterval(watching)
+    logLimit.close()
   }
   try {
     await ready(client, () => pid, paths)
@@ -162,8 +155,6 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
 }
 
 function spawnContainerd(paths: Paths) {
-  if (existsSync(paths.logFile) && statSync(paths.logFile).size > 10 << 20)
-    renameSync(paths.logFile, `${paths.logFile}.old`)
   const logFile = openSync(paths.logFile, 'a', 0o600)
   const child = spawn('containerd', ['--config', paths.config], {
     detached: true,

@@ -17,8 +17,17 @@ export function argumentsOf(pid: number): readonly string[] | undefined {
 }
 /** Runs and is no zombie. */
 export function isAlive(pid: number): boolean {
+  if (process.platform !== 'linux') return answersSignals(pid)
   const state = /^State:\s+(\w)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
   return state !== undefined && state !== 'Z' && state !== 'X'
+}
+function answersSignals(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    // EPERM: it is somebody else's, and lives.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }
 export function findProcesses(matches: (args: readonly string[]) => boolean): number[] {
   const found: number[] = []
