@@ -1,5 +1,5 @@
 // The system's clock, randomness and log.
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomFillSync, randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
@@ -23,8 +23,22 @@ export const systemClock: Clock = {
   },
 }
 
+/** Fractions are drawn by the thousand (names of pods, of tokens ...): a call for each would cost more than its use. */
+const drawn = new DataView(new ArrayBuffer(4096))
+let drawnUsed = drawn.byteLength
+function float(): number {
+  if (drawnUsed + 8 > drawn.byteLength) {
+    randomFillSync(drawn)
+    drawnUsed = 0
+  }
+  const high = drawn.getUint32(drawnUsed)
+  const low = drawn.getUint16(drawnUsed + 4)
+  drawnUsed += 8
+  return (high * 2 ** 16 + low) / 2 ** 48
+}
+
 export const systemRandom: Random = {
-  float: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
+  float,
   bytes: (length) => randomBytes(length),
   uuid: () => randomUUID(),
 }
