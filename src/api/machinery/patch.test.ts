@@ -221,8 +221,8 @@ describe('strategic merge patch', () => {
           {
             name: 'a',
             env: [
-              { name: 'e', value: '1' },
               { name: 'f', value: '2' },
+              { name: 'e', value: '1' },
             ],
           },
         ],

@@ -149,7 +149,13 @@ function mergeList(schema: ArraySchema, original: readonly Json[], patch: readon
       out[at] = mergeObject(schema.items, isObject(known) ? known : {}, item)
     }
   }
-  return out
+  // What the patch names keeps the patch's order, and what is new stands before what was there.
+  return ordered(
+    out,
+    items.filter((item) => item[directive] !== 'delete'),
+    original,
+    mergeKey,
+  )
 }
 
 /** Items that `order` names come in its order; the others stand before the first one that followed them in `live`. */
