@@ -1,6 +1,7 @@
 // What a container sees of volumes, and the files that the kubelet adds: /etc/hosts and the termination message.
 import type { Mount } from '../ports/container-runtime.ts'
-import { type Disk, isDiskError } from '../ports/disk.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { Log } from '../ports/log.ts'
 import { expand } from './expand.ts'
 import type { PodPaths } from './paths.ts'
 import type { AnyContainer, VolumeMount } from './types.ts'
@@ -8,6 +9,7 @@ import type { MountedVolume } from './volumes/volume.ts'
 
 export interface MountInputs {
   readonly disk: Disk
+  readonly log: Log
   readonly paths: PodPaths
   readonly volumes: ReadonlyMap<string, MountedVolume>
   readonly env: ReadonlyMap<string, string>
@@ -78,28 +80,53 @@ async function volumeMount(
   if (leaves(subPath.subPath))
     return { error: `unable to provision SubPath \`${subPath.subPath}\`: must not contain '..'` }
   const target = inputs.paths.subPath(mount.name, container.name, index)
-  const failed = await bindSubPath(inputs.disk, hostPath, subPath.subPath, target, readonly)
+  const failed = await bindSubPath(inputs.disk, hostPath, subPath.subPath, target)
+  if (failed !== undefined) inputs.log.warn('cannot prepare a subPath', { volume: mount.name, error: failed })
   if (failed !== undefined)
     return { error: `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"` }
   return { ...base, hostPath: target }
 }
 
+const maxLinks = 40
+
+/** The path below `root` that `subPath` means once the symlinks on its way are followed; undefined when one leaves the
+ * volume. (The bind itself follows none, so a link that is changed meanwhile leads nowhere.) */
+async function resolveLinks(disk: Disk, root: string, subPath: string): Promise<string | undefined> {
+  const done: string[] = []
+  const todo = subPath.split('/')
+  for (let links = 0; todo.length > 0; ) {
+    const part = todo.shift()
+    if (part === undefined || part === '' || part === '.') continue
+    if (part === '..') {
+      if (done.pop() === undefined) return undefined
+      continue
+    }
+    const target = await disk.readlink([root, ...done, part].join('/'))
+    if (target === undefined) {
+      done.push(part)
+      continue
+    }
+    if (++links > maxLinks) return undefined
+    if (target.startsWith('/')) {
+      if (!target.startsWith(`${root}/`)) return undefined
+      done.length = 0
+      todo.unshift(...target.slice(root.length).split('/'))
+    } else todo.unshift(...target.split('/'))
+  }
+  return done.join('/')
+}
+
 /** Boundary: answers what went wrong. */
-async function bindSubPath(
-  disk: Disk,
-  root: string,
-  subPath: string,
-  target: string,
-  readonly: boolean,
-): Promise<string | undefined> {
+async function bindSubPath(disk: Disk, root: string, subPath: string, target: string): Promise<string | undefined> {
   try {
+    const resolved = await resolveLinks(disk, root, subPath)
+    if (resolved === undefined) return `${subPath} leaves its volume`
     // A subpath of an earlier run of the container shows what was there then.
     await disk.unmount(target)
     const mode = (await disk.stat(root))?.mode ?? 0o755
-    await disk.bindWithin({ root, subPath, target, readonly, ...(readonly ? {} : { mode }) })
+    await disk.bindWithin({ root, subPath: resolved, target, readonly: false, mode })
     return undefined
   } catch (error) {
-    if (readonly && isDiskError(error, 'ENOENT')) return bindSubPath(disk, root, subPath, target, false)
     return error instanceof Error ? error.message : String(error)
   }
 }

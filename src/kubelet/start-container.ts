@@ -173,6 +173,7 @@ async function makeConfig(
   const [etcHosts, messageFile] = await Promise.all([hostsFile(context, request), newMessageFile(context, request)])
   const mounts = await containerMounts(container, {
     disk: context.disk,
+    log: context.log,
     paths: request.paths,
     volumes: request.volumes.mounted,
     env: new Map(env.entries.map(({ key, value }) => [key, value])),
