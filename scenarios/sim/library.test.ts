@@ -1,0 +1,34 @@
+// What a test of somebody else's software writes: the public library, nothing else.
+import { expect, test } from 'vitest'
+import { configMaps, pods, simPorts, startCluster, startSimCluster } from '../../src/index.ts'
+
+test('a cluster is a value: startCluster over simulated ports', async () => {
+  const ports = simPorts({ seed: 7 })
+  const cluster = await ports.clock.run(startCluster(ports))
+  const machine = await ports.node('node-1')
+  await ports.clock.run(cluster.addNode({ name: machine.name, ports: machine }))
+  await ports.clock.advance(1000)
+  const maps = cluster.client.resource(configMaps)
+  await maps.create({ metadata: { name: 'settings', namespace: 'default' }, data: { colour: 'blue' } })
+  expect((await maps.get('settings', 'default')).data).toEqual({ colour: 'blue' })
+  await ports.clock.run(cluster.stop())
+  expect(ports.log.records.filter((record) => record.level === 'error')).toEqual([])
+})
+
+test('a day passes in a moment, and a pod that does nothing does nothing', async () => {
+  const cluster = await startSimCluster({ seed: 8, journal: false })
+  const manifest = {
+    metadata: { name: 'web', namespace: 'default' },
+    spec: { containers: [{ name: 'main', image: 'nginx' }] },
+  }
+  await cluster.run(cluster.client.resource(pods).create(manifest as never))
+  const began = performance.now()
+  await cluster.advance(24 * 3_600_000)
+  const dayMs = performance.now() - began
+  const pod = await cluster.client.resource(pods).get('web', 'default')
+  expect(pod.status.phase).toBe('Running')
+  expect(pod.status.containerStatuses?.[0]?.restartCount).toBe(0)
+  expect(dayMs).toBeLessThan(30_000)
+  await cluster.checkers.verify()
+  await cluster.stop()
+})
