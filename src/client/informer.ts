@@ -15,12 +15,6 @@ export const keyOf = (object: {
   readonly metadata: { readonly namespace?: string | undefined; readonly name: string }
 }) => keyFor(object.metadata.name, object.metadata.namespace)
 export const keyFor = (name: string, namespace?: string): string => (namespace ? `${namespace}/${name}` : name)
-export function splitKey(key: string): { readonly namespace: string | undefined; readonly name: string } {
-  const slash = key.indexOf('/')
-  return slash === -1
-    ? { namespace: undefined, name: key }
-    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
-}
 
 /** Values under which an object is found; exported functions are shared by identity between consumers. */
 export type IndexBy<T> = (object: T) => readonly string[]
@@ -33,7 +27,6 @@ export const byControllerUid: IndexBy<KubeObject> = (object) => {
   const owner = object.metadata.ownerReferences?.find((o) => o.controller)
   return owner === undefined ? none : [owner.uid]
 }
-export const byUid: IndexBy<KubeObject> = (object) => [object.metadata.uid]
 export const byNodeName: IndexBy<KubeObject & { readonly spec: { readonly nodeName?: string | undefined } }> = (
   object,
 ) => (object.spec.nodeName ? [object.spec.nodeName] : none)

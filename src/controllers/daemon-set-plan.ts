@@ -12,7 +12,7 @@ import { isPodAvailable, isPodReady, isTerminating } from './framework/pods.ts'
 import { byCreation } from './framework/time.ts'
 
 export const hashLabel = 'controller-revision-hash'
-export const generationLabel = 'pod-template-generation'
+const generationLabel = 'pod-template-generation'
 const nodeNameField = 'metadata.name'
 
 /** Daemons run on nodes in any state: what they tolerate beside what their template says. */

@@ -27,7 +27,7 @@ import {
 
 export const serviceNameLabel = 'kubernetes.io/service-name'
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
-export const headlessLabel = 'service.kubernetes.io/headless'
+const headlessLabel = 'service.kubernetes.io/headless'
 const manager = 'endpointslice-controller.k8s.io'
 const zoneLabel = 'topology.kubernetes.io/zone'
 

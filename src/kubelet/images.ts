@@ -32,12 +32,6 @@ export type ImageResult =
       readonly retryAfterMs: number | undefined
     }
 
-export const pullPolicyOf = (container: AnyContainer): string => {
-  if (container.imagePullPolicy !== undefined) return container.imagePullPolicy
-  const tagged = applyDefaultTag(container.image ?? '')
-  return tagged.ok && tagged.image.endsWith(':latest') ? 'Always' : 'IfNotPresent'
-}
-
 /** Lets `limit` run at a time; the rest wait in order. */
 class Gate {
   #free: number

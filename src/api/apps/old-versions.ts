@@ -37,7 +37,7 @@ function relaxed(schema: ObjectSchema, extra: Readonly<Record<string, Field>> = 
 
 const rollbackTo = optional(8, object('io.k8s.api.apps.v1beta1.RollbackConfig', { revision: optional(1, int64()) }))
 /** Kept on the stored object for the Deployment controller, which carries the rollback out and removes it. */
-export const rollbackAnnotation = 'deprecated.deployment.rollback.to'
+const rollbackAnnotation = 'deprecated.deployment.rollback.to'
 
 function rollbackToStored(draft: Draft<JsonObject>): void {
   const spec = bagOf(draft['spec'])

@@ -104,12 +104,6 @@ export const forbidden = (r: ResourceName, name: string, why: string) =>
 export const badRequest = (message: string) => new ApiError('BadRequest', message)
 export const unauthorized = () => new ApiError('Unauthorized', 'Unauthorized')
 export const expired = (message: string) => new ApiError('Expired', message)
-export const methodNotSupported = (r: ResourceName, action: string) =>
-  new ApiError(
-    'MethodNotAllowed',
-    `${action} is not supported on resources of kind "${qualified(r)}"`,
-    detailsOf(r, ''),
-  )
 
 /** The kinds of field error and the words they begin with (field.Error of apimachinery's validation). */
 const fieldErrorWords = {

@@ -119,7 +119,3 @@ export const defineKind = <T extends KubeObject>(kind: Kind<T>): Kind<T> => kind
 /** "v1" or "apps/v1". */
 export const apiVersionOf = (kind: { readonly group: string; readonly version: string }): string =>
   kind.group === '' ? kind.version : `${kind.group}/${kind.version}`
-export const resourceOf = (kind: Kind<never>): { group: string; resource: string } => ({
-  group: kind.group,
-  resource: kind.plural,
-})
