@@ -23,6 +23,7 @@ import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
 import { serviceAccountTokenController } from './service-account-token.ts'
 import { statefulSetController } from './stateful-set.ts'
+import { attributesClassProtection, claimProtection, volumeProtection } from './storage-protection.ts'
 import { taintEvictionController } from './taint-eviction.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished.ts'
 
@@ -55,4 +56,7 @@ export const allControllers: readonly Controller[] = [
   csrCleaner,
   tokenCleaner,
   bootstrapSigner,
+  claimProtection,
+  volumeProtection,
+  attributesClassProtection,
 ]

@@ -11,7 +11,7 @@ import {
 import { BackOff, formatDuration } from './back-off.ts'
 import { applyDefaultTag } from './image-reference.ts'
 import type { Waiting } from './status.ts'
-import type { AnyContainer, Pod, RecordPodEvent } from './types.ts'
+import type { Pod, RecordPodEvent } from './types.ts'
 
 export interface ImageRequest {
   readonly pod: Pod

@@ -3,7 +3,21 @@ import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
-import { array, boolean, type Infer, int32, int64, map, object, optional, quantity, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  boolean,
+  type Infer,
+  int32,
+  int64,
+  map,
+  object,
+  optional,
+  quantity,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 import { semanticEqual } from '../machinery/equal.ts'
 import { isDns1123Subdomain, isQualifiedName, validateNonNegative } from '../machinery/validation.ts'
 import { topologySelectorTerm } from '../core/topology.ts'
@@ -13,7 +27,9 @@ const STORAGE = 'io.k8s.api.storage.v1.'
 export const defaultStorageClassAnnotation = 'storageclass.kubernetes.io/is-default-class'
 export const betaDefaultStorageClassAnnotation = 'storageclass.beta.kubernetes.io/is-default-class'
 const changed = (field: string, next: unknown, old: unknown, value: unknown = next): FieldError[] =>
-  semanticEqual(next as never, old as never) ? [] : [invalidField(field, (value ?? null) as never, 'field is immutable')]
+  semanticEqual(next as never, old as never)
+    ? []
+    : [invalidField(field, (value ?? null) as never, 'field is immutable')]
 const forbiddenChange = (field: string, what: string, next: unknown, old: unknown): FieldError[] =>
   semanticEqual(next as never, old as never) ? [] : [forbiddenField(field, what)]
 
@@ -67,9 +83,12 @@ export const storageClasses = defineKind<StorageClass>({
   validate: (o) => {
     const errors: FieldError[] = []
     if (o.provisioner === '') errors.push(requiredField('provisioner'))
-    else for (const m of isQualifiedName(o.provisioner.toLowerCase())) errors.push(invalidField('provisioner', o.provisioner, m))
+    else
+      for (const m of isQualifiedName(o.provisioner.toLowerCase()))
+        errors.push(invalidField('provisioner', o.provisioner, m))
     const total = Object.entries(o.parameters ?? {}).reduce((n, [k, v]) => n + k.length + v.length, 0)
-    if (Object.keys(o.parameters ?? {}).length > 512) errors.push(forbiddenField('parameters', 'must have at most 512 items'))
+    if (Object.keys(o.parameters ?? {}).length > 512)
+      errors.push(forbiddenField('parameters', 'must have at most 512 items'))
     if (total > 256 * 1024) errors.push(forbiddenField('parameters', 'may not be more than 262144 bytes'))
     if (!['Delete', 'Retain'].includes(o.reclaimPolicy ?? ''))
       errors.push(notSupportedField('reclaimPolicy', o.reclaimPolicy, ['Delete', 'Retain']))
@@ -80,7 +99,12 @@ export const storageClasses = defineKind<StorageClass>({
   validateUpdate: (next, old) => [
     ...forbiddenChange('parameters', 'updates to parameters are forbidden.', next.parameters, old.parameters),
     ...forbiddenChange('provisioner', 'updates to provisioner are forbidden.', next.provisioner, old.provisioner),
-    ...forbiddenChange('reclaimPolicy', 'updates to reclaimPolicy are forbidden.', next.reclaimPolicy, old.reclaimPolicy),
+    ...forbiddenChange(
+      'reclaimPolicy',
+      'updates to reclaimPolicy are forbidden.',
+      next.reclaimPolicy,
+      old.reclaimPolicy,
+    ),
     ...changed('volumeBindingMode', next.volumeBindingMode, old.volumeBindingMode),
   ],
 })
@@ -123,7 +147,9 @@ export const volumeAttributesClasses = defineKind<VolumeAttributesClass>({
   },
   validate: (o) => [
     ...(o.driverName === '' ? [requiredField('driverName')] : []),
-    ...(Object.keys(o.parameters ?? {}).length === 0 ? [requiredField('parameters', 'must contain at least one key/value pair')] : []),
+    ...(Object.keys(o.parameters ?? {}).length === 0
+      ? [requiredField('parameters', 'must contain at least one key/value pair')]
+      : []),
   ],
   validateUpdate: (next, old) => [
     ...forbiddenChange('driverName', 'updates to driverName are forbidden.', next.driverName, old.driverName),
@@ -194,13 +220,15 @@ export const csiDrivers = defineKind<CsiDriver>({
   },
   validate: (o) => {
     const errors: FieldError[] = []
-    if (o.metadata.name.length > 63) errors.push(invalidField('metadata.name', o.metadata.name, 'must be 63 characters or less'))
+    if (o.metadata.name.length > 63)
+      errors.push(invalidField('metadata.name', o.metadata.name, 'must be 63 characters or less'))
     o.spec.volumeLifecycleModes?.forEach((m, i) => {
       if (m !== 'Persistent' && m !== 'Ephemeral')
         errors.push(notSupportedField(`spec.volumeLifecycleModes[${i}]`, m, ['Ephemeral', 'Persistent']))
     })
     const policies = ['File', 'None', 'ReadWriteOnceWithFSType']
-    if (!policies.includes(o.spec.fsGroupPolicy ?? '')) errors.push(notSupportedField('spec.fsGroupPolicy', o.spec.fsGroupPolicy, policies))
+    if (!policies.includes(o.spec.fsGroupPolicy ?? ''))
+      errors.push(notSupportedField('spec.fsGroupPolicy', o.spec.fsGroupPolicy, policies))
     return errors
   },
   validateUpdate: (next, old) => [
@@ -222,6 +250,7 @@ const csiNodeSchema = kindSchema(`${STORAGE}CSINode`, {
       drivers: required(
         1,
         array(csiNodeDriver, { listType: 'map', listMapKeys: ['name'], patchStrategy: 'merge', patchMergeKey: 'name' }),
+        { mayBeEmpty: true },
       ),
     }),
   ),
@@ -249,7 +278,9 @@ export const csiNodes = defineKind<CsiNode>({
     o.spec.drivers.flatMap((d, i) => [
       ...(d.name === '' ? [requiredField(`spec.drivers[${i}].name`)] : []),
       ...(d.nodeID === '' ? [requiredField(`spec.drivers[${i}].nodeID`)] : []),
-      ...(d.allocatable?.count === undefined ? [] : validateNonNegative(d.allocatable.count, `spec.drivers[${i}].allocatable.count`)),
+      ...(d.allocatable?.count === undefined
+        ? []
+        : validateNonNegative(d.allocatable.count, `spec.drivers[${i}].allocatable.count`)),
     ]),
 })
 
@@ -277,9 +308,15 @@ export const csiStorageCapacities = defineKind<CsiStorageCapacity>({
       { name: 'Capacity', type: 'string' },
       { name: 'Age', type: 'string' },
     ],
-    row: (o, nowMs) => [o.metadata.name, o.storageClassName, o.capacity ?? '', ageCell(o.metadata.creationTimestamp, nowMs)],
+    row: (o, nowMs) => [
+      o.metadata.name,
+      o.storageClassName,
+      o.capacity ?? '',
+      ageCell(o.metadata.creationTimestamp, nowMs),
+    ],
   },
-  validate: (o) => isDns1123Subdomain(o.storageClassName).map((m) => invalidField('storageClassName', o.storageClassName, m)),
+  validate: (o) =>
+    isDns1123Subdomain(o.storageClassName).map((m) => invalidField('storageClassName', o.storageClassName, m)),
   validateUpdate: (next, old) => [
     ...changed('nodeTopology', next.nodeTopology, old.nodeTopology),
     ...changed('storageClassName', next.storageClassName, old.storageClassName),
