@@ -2,7 +2,9 @@
 // unless `advance`, `until` or `run` lets time pass.
 import { type Cluster, type ClusterOptions, startCluster } from '../cluster.ts'
 import { pods } from '../api/core/pod.ts'
+import type { KubeletConfig } from '../kubelet/config.ts'
 import type { StopOptions } from '../kubelet/kubelet.ts'
+import { every } from '../ports/clock.ts'
 import { openMemoryStore } from '../store/memory.ts'
 import { type Checkers, startCheckers } from './checkers.ts'
 import { Link } from './faults.ts'
@@ -13,6 +15,8 @@ import { type SimOptions, type SimPorts, simPorts } from './sim-ports.ts'
 export interface SimClusterOptions extends SimOptions, Omit<ClusterOptions, 'store'> {
   /** How many nodes, named node-1, node-2 ..., or what each is like by name. Default: 1. */
   readonly nodes?: number | Readonly<Record<string, SimNodeOptions>>
+  /** Settings of every node's agent. Slower heartbeats make long times pass faster. */
+  readonly kubelet?: Partial<KubeletConfig>
   /** Keep every write as a line (`journal`). Default: true. */
   readonly journal?: boolean
 }
@@ -42,6 +46,8 @@ export interface SimCluster extends Cluster {
 }
 
 const pollMs = 100
+/** As much history is kept, and at most twice as much. */
+const historyMs = 3_600_000
 const simNetwork = { clusterCidrs: ['10.244.0.0/16'], dnsAddresses: ['10.96.0.10'] } as const
 
 /** Starts a simulated cluster and waits until its nodes are ready to be used. */
@@ -55,6 +61,11 @@ export async function startSimCluster(options: SimClusterOptions = {}): Promise<
   clock.onStep = () => checkers.step()
   const cluster = await clock.run(startCluster(sim, { ...simNetwork, ...options, store: checkers.store }))
   checkers.watchPods(cluster.informers.informer(pods))
+  let anHourAgo = checkers.store.currentRevision()
+  const forgetting = every(clock, historyMs, async () => {
+    await checkers.store.compact(anHourAgo)
+    anHourAgo = checkers.store.currentRevision()
+  })
 
   const linkOf = (name: string): Link => {
     const link = links.get(name) ?? new Link()
@@ -66,6 +77,7 @@ export async function startSimCluster(options: SimClusterOptions = {}): Promise<
     await clock.run(
       cluster.addNode({
         name,
+        ...(options.kubelet === undefined ? {} : { config: options.kubelet }),
         ports: { ...machine, runtime: faults.runtime(runtime, name), disk: faults.disk(disk, name) },
         transport: (inner) => linkOf(name).over(faults.transport(inner, name)),
       }),
@@ -117,6 +129,7 @@ export async function startSimCluster(options: SimClusterOptions = {}): Promise<
       await startAgent(machine)
     },
     async stop(stopOptions?: StopOptions) {
+      forgetting.cancel()
       await clock.run(cluster.stop(stopOptions))
       clock.onStep = undefined
       journal?.stop()
