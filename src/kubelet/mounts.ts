@@ -101,7 +101,8 @@ async function resolveLinks(disk: Disk, root: string, subPath: string): Promise<
       if (done.pop() === undefined) return undefined
       continue
     }
-    const target = await disk.readlink([root, ...done, part].join('/'))
+    const path = [root, ...done, part].join('/')
+    const target = (await disk.lstat(path))?.type === 'symlink' ? await disk.readlink(path) : undefined
     if (target === undefined) {
       done.push(part)
       continue

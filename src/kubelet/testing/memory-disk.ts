@@ -149,7 +149,12 @@ export function memoryDisk(): MemoryDisk {
         entries.set(at, make('symlink', { target, mode: 0o777 }))
         changed(at)
       }),
-    readlink: (path) => sync(() => entries.get(real(path, false))?.target || undefined),
+    readlink: (path) =>
+      sync(() => {
+        const entry = entries.get(real(path, false))
+        if (entry !== undefined && entry.type !== 'symlink') throw new DiskError('EINVAL', `EINVAL: '${path}'`)
+        return entry?.target
+      }),
     stat: (path) =>
       sync(() => entries.get(real(path))).then((entry) => (entry === undefined ? undefined : statOf(entry))),
     lstat: (path) =>
