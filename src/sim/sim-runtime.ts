@@ -19,12 +19,12 @@ import type {
   StreamOptions,
   StreamSession,
 } from '../ports/container-runtime.ts'
-import { ImagePullError } from '../ports/container-runtime.ts'
 import type { ByteStream } from '../ports/transport.ts'
 import { archiveNames } from './image-archive.ts'
 import { commandScript, type ContainerScript, type ContainerStart, type ExecAnswer } from './script.ts'
-import { hash, type SeededRandom } from './seeded-random.ts'
+import type { SeededRandom } from './seeded-random.ts'
 import type { SimDisk } from './sim-disk.ts'
+import { SimImages } from './sim-images.ts'
 import { httpConnection, Pipe } from './streams.ts'
 import { fullName, type SimWorld } from './world.ts'
 
@@ -71,7 +71,7 @@ export class SimRuntime implements ContainerRuntime {
   private readonly podNetwork: string
   private readonly sandboxes = new Map<string, Sandbox>()
   private readonly containers = new Map<string, Container>()
-  private readonly images = new Map<string, RuntimeImage>()
+  private readonly images: SimImages
   private readonly listeners = new Set<(event: RuntimeEvent) => void>()
   private readonly addresses = new Set<number>()
   /** Names in use, with whose they are. */
@@ -85,6 +85,7 @@ export class SimRuntime implements ContainerRuntime {
     this.clock = options.world.clock
     this.random = options.random
     this.podNetwork = options.podNetwork
+    this.images = new SimImages(options.world)
   }
 
   // What a test does to the runtime.
@@ -121,7 +122,7 @@ export class SimRuntime implements ContainerRuntime {
   }
   /** Puts an image on the node without pulling it. */
   load(reference: string): void {
-    this.addImage(fullName(reference))
+    this.images.add(fullName(reference))
   }
   /** Containers that run now. */
   running(): readonly { readonly id: string; readonly name: string; readonly podUid: string }[] {
@@ -230,7 +231,7 @@ export class SimRuntime implements ContainerRuntime {
   private makeContainer(sandboxId: string, config: ContainerConfig): string {
     const sandbox = this.sandboxes.get(sandboxId)
     if (sandbox === undefined || !sandbox.status.ready) throw new Error(notFoundText('sandbox', sandboxId))
-    const image = this.findImage(config.image.reference)
+    const image = this.images.find(config.image.reference)
     if (image === undefined) throw new Error(notFoundText('image', config.image.reference))
     const id = this.newId()
     const script = this.world.scriptOf(config.image.userSpecifiedImage)(this.startOf(config, sandbox.config))
@@ -402,38 +403,29 @@ export class SimRuntime implements ContainerRuntime {
 
   async listImages(): Promise<readonly RuntimeImage[]> {
     this.checkUp()
-    return [...this.images.values()]
+    return this.images.list()
   }
   async imageStatus(reference: string): Promise<RuntimeImage | undefined> {
     this.checkUp()
-    return this.findImage(reference)
+    return this.images.find(reference)
   }
   async pullImage(reference: string, _auth: RegistryAuth | undefined, _sandbox: SandboxConfig): Promise<string> {
-    const name = fullName(reference)
-    const image = this.world.lookUp(reference)
-    await this.work(this.world.latency('pullMs', image?.pullMs))
-    const failed = `failed to pull and unpack image "${name}": failed to resolve reference "${name}"`
-    if (image === undefined) throw new ImagePullError('not-found', `${failed}: ${name}: not found`)
-    if (image.pullError !== undefined)
-      throw new ImagePullError(image.pullError.kind, `${failed}: ${image.pullError.message}`)
-    return this.addImage(name).id
+    await this.work(this.world.latency('pullMs', this.world.lookUp(reference)?.pullMs))
+    return this.images.pull(reference).id
   }
   async removeImage(reference: string): Promise<void> {
     this.checkUp()
-    const found = this.findImage(reference)
-    if (found === undefined) return
-    for (const [name, image] of this.images) if (image.id === found.id) this.images.delete(name)
+    this.images.remove(reference)
   }
   async importImage(archive: AsyncIterable<Uint8Array>): Promise<readonly string[]> {
     this.checkUp()
     const names = (await archiveNames(archive)).map(fullName)
-    for (const name of names) this.addImage(name)
+    for (const name of names) this.images.add(name)
     return names
   }
   async imageFsInfo() {
     this.checkUp()
-    const usedBytes = [...this.images.values()].reduce((sum, image) => sum + image.sizeBytes, 0)
-    return { path: '/var/lib/containerd', usedBytes, inodesUsed: this.images.size * 100 }
+    return this.images.fsInfo()
   }
 
   private async work(ms: number): Promise<void> {
@@ -576,29 +568,6 @@ export class SimRuntime implements ContainerRuntime {
     const said = (stream: string) => (ran.logs ?? []).filter((line) => line.stream === stream).map((line) => line.text)
     const delayMs = ran.exit?.afterMs ?? 0
     return { exitCode: ran.exit?.code ?? 0, stdout: said('stdout').join(''), stderr: said('stderr').join(''), delayMs }
-  }
-
-  private findImage(reference: string): RuntimeImage | undefined {
-    const byId = [...this.images.values()].find((image) => image.id === reference)
-    return byId ?? this.images.get(fullName(reference))
-  }
-  private addImage(name: string): RuntimeImage {
-    const known = this.images.get(name)
-    if (known !== undefined) return known
-    const digest = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => hash(`${i}${name}`).toString(16).padStart(8, '0')).join('')
-    const { sizeBytes = 20_000_000 + (hash(name) % 100_000_000), uid = 0 } = this.world.lookUp(name) ?? {}
-    const bare = name.split('@')[0]?.replace(/:[^:/]*$/, '') ?? name
-    const image: RuntimeImage = {
-      id: `sha256:${digest}`,
-      repoTags: name.includes('@') ? [] : [name],
-      repoDigests: [`${bare}@sha256:${digest}`],
-      sizeBytes,
-      uid,
-      username: '',
-      pinned: false,
-    }
-    this.images.set(name, image)
-    return image
   }
 
   private tellOf(type: 'created' | 'started' | 'stopped' | 'deleted' | 'oom', { status, sandbox }: Container): void {
