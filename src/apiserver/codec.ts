@@ -2,7 +2,7 @@
 // upstream's words. What is unknown or doubled is refused, warned of or ignored as fieldValidation says.
 import { decode, DecodeError } from '../api/machinery/decode.ts'
 import { applyDefaults } from '../api/machinery/defaults.ts'
-import { ApiError, badRequest, invalid, notSupportedField } from '../api/machinery/errors.ts'
+import { ApiError, badRequest, invalid, invalidField, notSupportedField } from '../api/machinery/errors.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import {
   type FieldValidation,
@@ -144,6 +144,10 @@ export function decodeVersioned(
     )
   }
   const data = value as JsonObject
+  if (parsed.bytes !== undefined && resource.schema.structural === true && wordOf(data['kind'], '') === '') {
+    const text = new TextDecoder().decode(parsed.bytes)
+    throw unrecognized(expected, `Object 'Kind' is missing in '${text}'`, parsed.bytes)
+  }
   const kind = wordOf(data['kind'], expected)
   const apiVersion = wordOf(data['apiVersion'], resource.apiVersion)
   const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
@@ -183,6 +187,7 @@ function mismatch(
   kind: string,
   cannot: (why: string) => ApiError,
 ): ApiError {
+  if (resource.schema.structural === true) return customMismatch(resource, apiVersion, kind)
   const known = server.resources.all().some((r) => r.apiVersion === apiVersion && r.kind.kind === kind)
   if (!known) {
     return cannot(
@@ -196,6 +201,16 @@ function mismatch(
   }
   const group = resource.group === '' ? 'core' : resource.group
   return cannot(`converting (${resource.version}.${kind}) to (${group}.${resource.kind.kind}): unknown conversion`)
+}
+
+/** Any kind may be said of a custom resource before it is looked at. */
+function customMismatch(resource: ServedResource, apiVersion: string, kind: string): ApiError {
+  const expected = resource.kind.kind
+  return apiVersion === resource.apiVersion
+    ? invalid(resource.group, kind, '', [invalidField('kind', kind, `must be ${expected}`)])
+    : badRequest(
+        `the API version in the data (${apiVersion}) does not match the expected API version (${resource.apiVersion})`,
+      )
 }
 
 /** Applies the defaults of the served version. */

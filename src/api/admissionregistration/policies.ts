@@ -4,7 +4,17 @@ import { ageCell } from '../machinery/age.ts'
 import { type FieldError, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind, type KindVersion, type TableDefinition } from '../machinery/kind.ts'
 import { condition, kindSchema, type ObjectOf } from '../machinery/meta.ts'
-import { array, type Draft, type Infer, int64, object, optional, required, string, struct } from '../machinery/schema.ts'
+import {
+  array,
+  type Draft,
+  type Infer,
+  int64,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+} from '../machinery/schema.ts'
 import {
   ADMISSION,
   defaultMatchResources,
@@ -54,9 +64,12 @@ function validatingSchemas(prefix: string) {
       object(`${prefix}TypeChecking`, {
         expressionWarnings: optional(
           1,
-          array(object(`${prefix}ExpressionWarning`, { fieldRef: required(2, string()), warning: required(3, string()) }), {
-            listType: 'atomic',
-          }),
+          array(
+            object(`${prefix}ExpressionWarning`, { fieldRef: required(2, string()), warning: required(3, string()) }),
+            {
+              listType: 'atomic',
+            },
+          ),
         ),
       }),
     ),
@@ -155,8 +168,13 @@ function validateShared(spec: ValidatingAdmissionPolicySpec | MutatingAdmissionP
   errors.push(...validateMatchConditions(spec.matchConditions ?? [], 'spec.matchConditions'))
   spec.variables?.forEach((v, i) => {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(v.name))
-      errors.push(v.name === '' ? requiredField(`spec.variables[${i}].name`, 'name is not specified') : invalidField(`spec.variables[${i}].name`, v.name, 'name is not a valid CEL identifier'))
-    if (v.expression.trim() === '') errors.push(requiredField(`spec.variables[${i}].expression`, 'expression is not specified'))
+      errors.push(
+        v.name === ''
+          ? requiredField(`spec.variables[${i}].name`, 'name is not specified')
+          : invalidField(`spec.variables[${i}].name`, v.name, 'name is not a valid CEL identifier'),
+      )
+    if (v.expression.trim() === '')
+      errors.push(requiredField(`spec.variables[${i}].expression`, 'expression is not specified'))
   })
   return errors
 }
@@ -165,7 +183,9 @@ function validateValidating({ spec }: ValidatingAdmissionPolicy): FieldError[] {
   const errors = validateShared(spec)
   if ((spec.validations ?? []).length === 0 && (spec.auditAnnotations ?? []).length === 0) {
     errors.push(requiredField('spec.validations', 'validations or auditAnnotations must contain at least one item'))
-    errors.push(requiredField('spec.auditAnnotations', 'validations or auditAnnotations must contain at least one item'))
+    errors.push(
+      requiredField('spec.auditAnnotations', 'validations or auditAnnotations must contain at least one item'),
+    )
   }
   const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized']
   spec.validations?.forEach((v, i) => {
@@ -173,21 +193,29 @@ function validateValidating({ spec }: ValidatingAdmissionPolicy): FieldError[] {
     if (v.expression.trim() === '') errors.push(requiredField(`${at}.expression`, 'expression is not specified'))
     if (v.message !== undefined && v.message.includes('\n'))
       errors.push(invalidField(`${at}.message`, v.message, 'message must not contain line breaks'))
-    if (v.reason !== undefined && !reasons.includes(v.reason)) errors.push(notSupportedField(`${at}.reason`, v.reason, reasons))
+    if (v.reason !== undefined && !reasons.includes(v.reason))
+      errors.push(notSupportedField(`${at}.reason`, v.reason, reasons))
   })
   return errors
 }
 
 function validateMutating({ spec }: MutatingAdmissionPolicy): FieldError[] {
   const errors = validateShared(spec)
-  if ((spec.mutations ?? []).length === 0) errors.push(requiredField('spec.mutations', 'mutations must contain at least one item'))
+  if ((spec.mutations ?? []).length === 0)
+    errors.push(requiredField('spec.mutations', 'mutations must contain at least one item'))
   const policies = ['IfNeeded', 'Never']
   if ((spec.reinvocationPolicy ?? '') === '') errors.push(requiredField('spec.reinvocationPolicy'))
-  else if (!policies.includes(spec.reinvocationPolicy ?? '')) errors.push(notSupportedField('spec.reinvocationPolicy', spec.reinvocationPolicy, policies))
+  else if (!policies.includes(spec.reinvocationPolicy ?? ''))
+    errors.push(notSupportedField('spec.reinvocationPolicy', spec.reinvocationPolicy, policies))
   spec.mutations?.forEach((m, i) => {
     const at = `spec.mutations[${i}]`
     const types = ['ApplyConfiguration', 'JSONPatch']
-    if (!types.includes(m.patchType)) errors.push(m.patchType === '' ? requiredField(`${at}.patchType`) : notSupportedField(`${at}.patchType`, m.patchType, types))
+    if (!types.includes(m.patchType))
+      errors.push(
+        m.patchType === ''
+          ? requiredField(`${at}.patchType`)
+          : notSupportedField(`${at}.patchType`, m.patchType, types),
+      )
     if (m.patchType === 'ApplyConfiguration' && (m.applyConfiguration?.expression ?? '') === '')
       errors.push(requiredField(`${at}.applyConfiguration.expression`, 'expression is not specified'))
     if (m.patchType === 'JSONPatch' && (m.jsonPatch?.expression ?? '') === '')
@@ -213,7 +241,8 @@ function validateBinding(o: ValidatingAdmissionPolicyBinding | MutatingAdmission
     else if (!actions.includes(parameterNotFoundAction))
       errors.push(notSupportedField('spec.paramRef.parameterNotFoundAction', parameterNotFoundAction, actions))
   }
-  if (spec.matchResources !== undefined) errors.push(...validateMatchResources(spec.matchResources, 'spec.matchResources'))
+  if (spec.matchResources !== undefined)
+    errors.push(...validateMatchResources(spec.matchResources, 'spec.matchResources'))
   if ('validationActions' in spec) {
     const actions = ['Audit', 'Deny', 'Warn']
     if (spec.validationActions.length === 0)
@@ -222,12 +251,21 @@ function validateBinding(o: ValidatingAdmissionPolicyBinding | MutatingAdmission
       if (!actions.includes(a)) errors.push(notSupportedField(`spec.validationActions[${i}]`, a, actions))
     })
     if (spec.validationActions.includes('Deny') && spec.validationActions.includes('Warn'))
-      errors.push(invalidField('spec.validationActions', [...spec.validationActions], 'must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)'))
+      errors.push(
+        invalidField(
+          'spec.validationActions',
+          [...spec.validationActions],
+          'must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)',
+        ),
+      )
   }
   return errors
 }
 
-const policyTable = <T extends ValidatingAdmissionPolicy | MutatingAdmissionPolicy>(count: (o: T) => number, title: string): TableDefinition<T> => ({
+const policyTable = <T extends ValidatingAdmissionPolicy | MutatingAdmissionPolicy>(
+  count: (o: T) => number,
+  title: string,
+): TableDefinition<T> => ({
   columns: [
     { name: 'Name', type: 'string', format: 'name' },
     { name: title, type: 'integer' },
@@ -241,7 +279,9 @@ const policyTable = <T extends ValidatingAdmissionPolicy | MutatingAdmissionPoli
     ageCell(o.metadata.creationTimestamp, nowMs),
   ],
 })
-const bindingTable = <T extends ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding>(): TableDefinition<T> => ({
+const bindingTable = <
+  T extends ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding,
+>(): TableDefinition<T> => ({
   columns: [
     { name: 'Name', type: 'string', format: 'name' },
     { name: 'PolicyName', type: 'string' },
@@ -250,7 +290,14 @@ const bindingTable = <T extends ValidatingAdmissionPolicyBinding | MutatingAdmis
   ],
   row: (o, nowMs) => {
     const ref = o.spec.paramRef
-    const param = ref === undefined ? '<unset>' : ref.name === undefined ? '*' : ref.namespace === undefined ? ref.name : `${ref.namespace}/${ref.name}`
+    const param =
+      ref === undefined
+        ? '<unset>'
+        : ref.name === undefined
+          ? '*'
+          : ref.namespace === undefined
+            ? ref.name
+            : `${ref.namespace}/${ref.name}`
     return [o.metadata.name, o.spec.policyName ?? '', param, ageCell(o.metadata.creationTimestamp, nowMs)]
   },
 })

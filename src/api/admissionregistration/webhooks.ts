@@ -5,6 +5,7 @@ import { defineKind, type TableDefinition } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
 import { array, bytes, type Draft, type Infer, int32, object, optional, required, string } from '../machinery/schema.ts'
 import { isDns1123Subdomain, validateLabelSelector } from '../machinery/validation.ts'
+import { validateClientConfig } from './client-config.ts'
 import { ADMISSION, matchConditionList, ruleWithOperations, validateMatchConditions, validateRule } from './match.ts'
 
 const words = () => array(string(), { listType: 'atomic' })
@@ -67,55 +68,32 @@ function setWebhookDefaults(w: Draft<ValidatingWebhook | MutatingWebhook>): void
   if ('reinvocationPolicy' in w) w.reinvocationPolicy ??= 'Never'
 }
 
-/** https, no user info, fragment or query. */
-function validateUrl(url: string, at: string): FieldError[] {
-  if (!URL.canParse(url)) return [invalidField(at, url, `url must be a valid URL: ${url}; desired format: https://host[/path]`)]
-  const parsed = new URL(url)
-  const errors: FieldError[] = []
-  const bad = (message: string) => errors.push(invalidField(at, url, message))
-  if (parsed.protocol !== 'https:') bad(`'https' is the only allowed URL scheme; desired format: https://host[/path]`)
-  if (parsed.host === '') bad('host must be specified; desired format: https://host[/path]')
-  if (parsed.username !== '') bad('user information is not permitted in the URL')
-  if (parsed.hash !== '') bad('fragments are not permitted in the URL')
-  if (parsed.search !== '') bad('query parameters are not permitted in the URL')
-  return errors
-}
-
-function validateClientConfig(c: WebhookClientConfig, at: string): FieldError[] {
-  const errors: FieldError[] = []
-  if ((c.url === undefined) === (c.service === undefined))
-    errors.push(requiredField(at, 'exactly one of url or service is required'))
-  if (c.url !== undefined) errors.push(...validateUrl(c.url, `${at}.url`))
-  if (c.service !== undefined) {
-    if (c.service.name === '') errors.push(requiredField(`${at}.service.name`, 'service name is required'))
-    if (c.service.namespace === '') errors.push(requiredField(`${at}.service.namespace`, 'service namespace is required'))
-    const { port = 443, path } = c.service
-    if (port < 1 || port > 65535) errors.push(invalidField(`${at}.service.port`, port, 'port is not valid: must be between 1 and 65535, inclusive'))
-    if (path !== undefined && path !== '/' && !path.startsWith('/'))
-      errors.push(invalidField(`${at}.service.path`, path, `must start with a '/'`))
-  }
-  return errors
-}
-
 function validateWebhook(w: ValidatingWebhook | MutatingWebhook, at: string): FieldError[] {
   const errors: FieldError[] = []
   if (w.name.split('.').length < 3)
     errors.push(invalidField(`${at}.name`, w.name, 'should be a domain with at least three segments separated by dots'))
   else for (const m of isDns1123Subdomain(w.name)) errors.push(invalidField(`${at}.name`, w.name, m))
   const versions = w.admissionReviewVersions
-  if (versions.length === 0) errors.push(requiredField(`${at}.admissionReviewVersions`, 'must specify one of v1, v1beta1'))
+  if (versions.length === 0)
+    errors.push(requiredField(`${at}.admissionReviewVersions`, 'must specify one of v1, v1beta1'))
   else if (!versions.some((v) => v === 'v1' || v === 'v1beta1'))
     errors.push(invalidField(`${at}.admissionReviewVersions`, versions, 'must include at least one of v1, v1beta1'))
   versions.forEach((v, i) => {
     if (versions.indexOf(v) < i) errors.push(duplicateField(`${at}.admissionReviewVersions[${i}]`, v))
   })
   w.rules?.forEach((r, i) => errors.push(...validateRule(r, `${at}.rules[${i}]`)))
-  if (!['Fail', 'Ignore'].includes(w.failurePolicy ?? '')) errors.push(notSupportedField(`${at}.failurePolicy`, w.failurePolicy, ['Fail', 'Ignore']))
-  if (!['Equivalent', 'Exact'].includes(w.matchPolicy ?? '')) errors.push(notSupportedField(`${at}.matchPolicy`, w.matchPolicy, ['Equivalent', 'Exact']))
-  if (!['None', 'NoneOnDryRun'].includes(w.sideEffects)) errors.push(notSupportedField(`${at}.sideEffects`, w.sideEffects, ['None', 'NoneOnDryRun']))
+  if (!['Fail', 'Ignore'].includes(w.failurePolicy ?? ''))
+    errors.push(notSupportedField(`${at}.failurePolicy`, w.failurePolicy, ['Fail', 'Ignore']))
+  if (!['Equivalent', 'Exact'].includes(w.matchPolicy ?? ''))
+    errors.push(notSupportedField(`${at}.matchPolicy`, w.matchPolicy, ['Equivalent', 'Exact']))
+  if (!['None', 'NoneOnDryRun'].includes(w.sideEffects))
+    errors.push(notSupportedField(`${at}.sideEffects`, w.sideEffects, ['None', 'NoneOnDryRun']))
   if (w.timeoutSeconds !== undefined && (w.timeoutSeconds < 1 || w.timeoutSeconds > 30))
-    errors.push(invalidField(`${at}.timeoutSeconds`, w.timeoutSeconds, 'the timeout value must be between 1 and 30 seconds'))
-  if (w.namespaceSelector !== undefined) errors.push(...validateLabelSelector(w.namespaceSelector, `${at}.namespaceSelector`))
+    errors.push(
+      invalidField(`${at}.timeoutSeconds`, w.timeoutSeconds, 'the timeout value must be between 1 and 30 seconds'),
+    )
+  if (w.namespaceSelector !== undefined)
+    errors.push(...validateLabelSelector(w.namespaceSelector, `${at}.namespaceSelector`))
   if (w.objectSelector !== undefined) errors.push(...validateLabelSelector(w.objectSelector, `${at}.objectSelector`))
   errors.push(...validateMatchConditions(w.matchConditions ?? [], `${at}.matchConditions`))
   if ('reinvocationPolicy' in w && !['IfNeeded', 'Never'].includes(w.reinvocationPolicy ?? ''))

@@ -7,6 +7,8 @@ import type { Draft, Field, Json, JsonObject, ObjectSchema } from '../machinery/
 import { string } from '../machinery/schema.ts'
 import type { CrdNames, CrdVersion, CustomResourceDefinition } from './custom-resource-definition.ts'
 import { schemaOf } from './custom-resource-definition.ts'
+import { validateRules } from '../machinery/cel/rules.ts'
+import { ruleSchema } from './rule-schema.ts'
 import { validateEmbedded } from './embedded.ts'
 import { compileJsonPath, type JsonPath, memberPath, printFound } from './json-path.ts'
 import type { JsonSchemaProps } from './json-schema-props.ts'
@@ -73,7 +75,7 @@ function customVersion(
     plainFinalizers: true,
     subresources: { status: hasStatus, ...(scale === undefined ? {} : { scale }) },
     table: tableOf(version),
-    ...(selectable === undefined ? {} : { selectableFields: selectable }),
+    selectableFields: selectable,
     ...(hasStatus
       ? {
           prepareForCreate: (draft: Draft<KubeObject>) => {
@@ -82,6 +84,7 @@ function customVersion(
           prepareForStatusUpdate: keepMetadata,
         }
       : {}),
+    rules: rulesOf(schema),
     validate: (object) => validateEmbedded(schema, object as unknown as JsonObject),
   }
   const text = version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated`
@@ -91,6 +94,12 @@ function customVersion(
     served: version.served,
     deprecation: version.deprecated === true ? text : undefined,
   }
+}
+
+/** CEL rules see no more of metadata than the names. */
+function rulesOf(schema: ObjectSchema): NonNullable<Kind['rules']> {
+  const seen = ruleSchema(schema)
+  return (object, old) => validateRules(seen, object, old)
 }
 
 /** A write through /status changes no metadata but who manages what. */
@@ -140,8 +149,7 @@ function scaleOf({ subresources }: CrdVersion): ScaleMapping | undefined {
   }
 }
 
-function selectableOf({ selectableFields = [] }: CrdVersion): Kind['selectableFields'] {
-  if (selectableFields.length === 0) return undefined
+function selectableOf({ selectableFields = [] }: CrdVersion): NonNullable<Kind['selectableFields']> {
   return Object.fromEntries(
     selectableFields.map(({ jsonPath }) => {
       const find = compileJsonPath(jsonPath)

@@ -20,6 +20,8 @@ import {
 import { APIEXT, type JsonSchemaProps, jsonSchemaProps } from './json-schema-props.ts'
 import { validateDefinition, validateDefinitionUpdate } from './crd-validation.ts'
 
+/** Its absence is reported by the rules of definitions, in their own words. */
+const mayBeEmpty = { mayBeEmpty: true } as const
 const words = () => array(string(), { listType: 'atomic' })
 export const crdNames = object(`${APIEXT}CustomResourceDefinitionNames`, {
   plural: required(1, string()),
@@ -42,8 +44,8 @@ export const crdVersion = object(`${APIEXT}CustomResourceDefinitionVersion`, {
       scale: optional(
         2,
         object(`${APIEXT}CustomResourceSubresourceScale`, {
-          specReplicasPath: required(1, string()),
-          statusReplicasPath: required(2, string()),
+          specReplicasPath: required(1, string(), mayBeEmpty),
+          statusReplicasPath: required(2, string(), mayBeEmpty),
           labelSelectorPath: optional(3, string()),
         }),
       ),
@@ -53,12 +55,12 @@ export const crdVersion = object(`${APIEXT}CustomResourceDefinitionVersion`, {
     6,
     array(
       object(`${APIEXT}CustomResourceColumnDefinition`, {
-        name: required(1, string()),
-        type: required(2, string()),
+        name: required(1, string(), mayBeEmpty),
+        type: required(2, string(), mayBeEmpty),
         format: optional(3, string(), { omitZero: true }),
         description: optional(4, string(), { omitZero: true }),
         priority: optional(5, int32(), { omitZero: true }),
-        jsonPath: required(6, string()),
+        jsonPath: required(6, string(), mayBeEmpty),
       }),
       { listType: 'atomic' },
     ),
@@ -67,7 +69,7 @@ export const crdVersion = object(`${APIEXT}CustomResourceDefinitionVersion`, {
   deprecationWarning: optional(8, string()),
   selectableFields: optional(
     9,
-    array(object(`${APIEXT}SelectableField`, { jsonPath: required(1, string()) }), { listType: 'atomic' }),
+    array(object(`${APIEXT}SelectableField`, { jsonPath: required(1, string(), mayBeEmpty) }), { listType: 'atomic' }),
   ),
 })
 export interface CrdVersion extends Infer<typeof crdVersion> {}
@@ -79,7 +81,7 @@ const crdSpec = object(`${APIEXT}CustomResourceDefinitionSpec`, {
   group: required(1, string()),
   names: required(3, crdNames),
   scope: required(4, string()),
-  versions: required(7, array(crdVersion, { listType: 'atomic' })),
+  versions: required(7, array(crdVersion, { listType: 'atomic' }), mayBeEmpty),
   conversion: optional(
     9,
     object(`${APIEXT}CustomResourceConversion`, {
@@ -93,8 +95,8 @@ const crdSpec = object(`${APIEXT}CustomResourceDefinitionSpec`, {
               service: optional(
                 1,
                 object(`${APIEXT}ServiceReference`, {
-                  namespace: required(1, string()),
-                  name: required(2, string()),
+                  namespace: required(1, string(), mayBeEmpty),
+                  name: required(2, string(), mayBeEmpty),
                   path: optional(3, string()),
                   port: optional(4, int32()),
                 }),
@@ -103,7 +105,7 @@ const crdSpec = object(`${APIEXT}CustomResourceDefinitionSpec`, {
               url: optional(3, string()),
             }),
           ),
-          conversionReviewVersions: required(3, words()),
+          conversionReviewVersions: required(3, words(), mayBeEmpty),
         }),
       ),
     }),
@@ -153,7 +155,6 @@ export const customResourceDefinitions = defineKind<CustomResourceDefinition>({
   storageVersion: 'v1beta1',
   subresources: { status: true },
   generation: true,
-  unconditionalUpdate: true,
   plainFinalizers: true,
   table: {
     columns: [
@@ -167,8 +168,7 @@ export const customResourceDefinitions = defineKind<CustomResourceDefinition>({
       spec.names.singular === undefined || spec.names.singular === ''
         ? spec.names.kind.toLowerCase()
         : spec.names.singular
-    spec.names.listKind =
-      spec.names.listKind === undefined || spec.names.listKind === '' ? `${spec.names.kind}List` : spec.names.listKind
+    if ((spec.names.listKind ?? '') === '' && spec.names.kind !== '') spec.names.listKind = `${spec.names.kind}List`
     spec.conversion ??= { strategy: 'None' }
     const service = spec.conversion.webhook?.clientConfig?.service
     if (service !== undefined) service.port ??= 443

@@ -20,7 +20,7 @@ import {
 export const APIEXT = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.'
 
 export const validationRule = object(`${APIEXT}ValidationRule`, {
-  rule: required(1, string()),
+  rule: required(1, string(), { mayBeEmpty: true }),
   message: optional(2, string(), { omitZero: true }),
   messageExpression: optional(3, string(), { omitZero: true }),
   reason: optional(4, string()),

@@ -1,13 +1,6 @@
 // JSON Schema constraints, checked with the sentences users know from custom resources. Compiled once per constraint.
 import { equal } from './equal.ts'
-import {
-  type FieldError,
-  invalidField,
-  notSupportedField,
-  tooLongField,
-  tooManyField,
-  typeInvalidField,
-} from './errors.ts'
+import { type FieldError, invalidField, tooLongField, tooManyField, typeInvalidField } from './errors.ts'
 import { ownMember } from './freeze.ts'
 import { formatSatisfied } from './formats.ts'
 import type { Constraints, Json, JsonObject } from './schema.ts'
@@ -32,7 +25,11 @@ export function compileConstraints(c: Constraints): ConstraintCheck | undefined 
     const supported = enumValues.map((value) => (typeof value === 'string' ? value : JSON.stringify(value)))
     steps.push((value, path, errors) => {
       if (value === null && c.nullable === true) return
-      if (!enumValues.some((known) => equal(known, value))) errors.push(notSupportedField(path(), value, supported))
+      if (enumValues.some((known) => equal(known, value))) return
+      // In the order of the author.
+      const shown = supported.map((text) => JSON.stringify(text)).join(', ')
+      const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${shown}`
+      errors.push({ type: 'FieldValueNotSupported', field: path(), message })
     })
   }
   if (steps.length === 0) return undefined

@@ -172,7 +172,7 @@ function mapSteps(schema: MapSchema, mode: Mode): Check[] {
       for (const key in value) {
         const member = value[key]
         if (member === undefined) continue
-        run.path[at] = `[${key}]`
+        run.path[at] = mode.custom ? `.${key}` : `[${key}]`
         item(member, isObject(old) ? ownMember(old, key) : undefined, run)
       }
       run.depth = at

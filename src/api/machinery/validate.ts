@@ -12,9 +12,10 @@ export function validateCreate<T extends KubeObject>(
   object: T,
   context: ValidationContext,
 ): FieldError[] {
-  return merged(validateMeta(kind, object.metadata), validateSchema(kind.schema, object), [
+  const found = merged(validateMeta(kind, object.metadata), validateSchema(kind.schema, object), [
     ...(kind.validate?.(named(object), context) ?? []),
   ])
+  return withRules(kind, object, undefined, found)
 }
 
 /** What is wrong with an update of the main resource. */
@@ -24,7 +25,7 @@ export function validateUpdate<T extends KubeObject>(
   old: T,
   context: ValidationContext,
 ): FieldError[] {
-  return merged(
+  const found = merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
     validateSchema(kind.schema, object, old),
     [
@@ -32,6 +33,7 @@ export function validateUpdate<T extends KubeObject>(
       ...(kind.validate?.(named(object), context) ?? []),
     ],
   )
+  return withRules(kind, object, old, found)
 }
 
 /** What is wrong with an update through a subresource such as /status. */
@@ -41,11 +43,38 @@ export function validateStatusUpdate<T extends KubeObject>(
   old: T,
   context: ValidationContext,
 ): FieldError[] {
-  return merged(
+  const found = merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
     kind.schema.structural === true ? validateSchema(kind.schema, object, old) : [],
     [...(kind.validateStatusUpdate?.(named(object), named(old), context) ?? [])],
   )
+  return withRules(kind, object, old, found)
+}
+
+/** Findings after which a rule could only fail for the same reason again. */
+const blocking = new Set<FieldError['type']>([
+  'FieldValueRequired',
+  'FieldValueTypeInvalid',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueNotSupported',
+])
+const unchecked: FieldError = {
+  type: 'FieldValueInvalid',
+  field: '<nil>',
+  message:
+    'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+}
+function withRules<T extends KubeObject>(
+  kind: Kind<T>,
+  object: T,
+  old: T | undefined,
+  found: FieldError[],
+): FieldError[] {
+  if (kind.rules === undefined) return found
+  if (found.some(({ type }) => blocking.has(type))) return [...found, unchecked]
+  const broken = kind.rules(object, old)
+  return broken.length === 0 ? found : [...found, ...broken]
 }
 
 /** The 422 answer, or undefined where nothing is wrong. */

@@ -87,10 +87,7 @@ export function customResources(server: ServerContext, client: Client): CustomRe
     const selectable = Object.assign({}, ...versions.map(({ kind }) => kind.selectableFields ?? {})) as NonNullable<
       Kind['selectableFields']
     >
-    const storedKind: Kind = {
-      ...stored.kind,
-      ...(Object.keys(selectable).length === 0 ? {} : { selectableFields: selectable }),
-    }
+    const storedKind: Kind = { ...stored.kind, selectableFields: selectable }
     const one = (version: CustomVersion): CustomServed => ({
       kind: version.kind,
       ...(uniform && version === stored ? {} : { boundary: boundaryOf(server, crd, version.kind) }),

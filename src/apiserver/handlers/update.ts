@@ -1,6 +1,14 @@
 // PUT of an object or of its status, and the part of PATCH that comes after the patch: carry over what clients may not
 // change, admit, validate, store; on a conflict that the client did not ask to see, again from the new state.
-import { conflict, modified, notFound, ApiError, badRequest } from '../../api/machinery/errors.ts'
+import {
+  conflict,
+  invalid,
+  invalidField,
+  modified,
+  notFound,
+  ApiError,
+  badRequest,
+} from '../../api/machinery/errors.ts'
 import { equal } from '../../api/machinery/equal.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
@@ -220,8 +228,12 @@ function checkVersion(call: ResourceRequest, draft: ObjectDraft, old: KubeObject
   if (version === '') {
     if (call.resource.kind.unconditionalUpdate === true || call.info.verb === 'patch') {
       metadata.resourceVersion = old.metadata.resourceVersion
+      return
     }
-    return
+    const { group, kind } = call.resource
+    throw invalid(group, kind.plural, call.info.name, [
+      invalidField('metadata.resourceVersion', 0, 'must be specified for an update'),
+    ])
   }
   if (version !== old.metadata.resourceVersion) throw modified(resourceName(call.resource), call.info.name)
 }

@@ -1,17 +1,14 @@
 // x-kubernetes-validations (KEP-2876): CEL rules of a schema, compiled once per schema and run over a value. A rule that
 // mentions oldSelf runs only where there is an old value to compare with.
-import { type CelProgram, compileCel } from '../cel.ts'
+import { type CelProgram, type Compiled, compileCel, perCallBudget } from '../cel.ts'
 import { solid } from '../compile.ts'
 import { equal } from '../equal.ts'
 import type { FieldError } from '../errors.ts'
 import { ownMember } from '../freeze.ts'
 import type { Json, JsonObject, Schema, ValidationRule } from '../schema.ts'
-import { assignable, bool, type CelType, optionalOf, string, typeOf } from './types.ts'
+import { type CelType, optionalOf, typeOf } from './types.ts'
 import { fromJson, none, Optional, type Value } from './values.ts'
 
-/** What a rule may cost at worst, by the sizes its schema declares, and all rules of a definition together. */
-export const ruleCostLimit = 10_000_000
-export const totalCostLimit = 100_000_000
 /** What all rules may cost for one object at run time. */
 export const objectBudget = 10_000_000
 
@@ -21,89 +18,56 @@ interface Rule {
   readonly message: CelProgram | undefined
   readonly transition: boolean
 }
-export interface RuleProblem {
-  /** Where the rule stands in the schema: properties and items from the root. */
-  readonly path: string
-  readonly message: string
+/** A rule as far as it compiles. */
+export interface CompiledRule {
+  readonly rule: ValidationRule
+  readonly program: Compiled
+  readonly message: Compiled | undefined
 }
 
-const compiled = new WeakMap<Schema, { readonly rules: readonly Rule[]; readonly problems: readonly string[] }>()
-function rulesOf(schema: Schema) {
+const compiled = new WeakMap<Schema, readonly CompiledRule[]>()
+/** The rules that stand at a schema itself, compiled. */
+export function compiledRules(schema: Schema): readonly CompiledRule[] {
   const known = compiled.get(schema)
   if (known !== undefined) return known
-  const it = solid(schema)
   const self = typeOf(schema)
-  const rules: Rule[] = []
-  const problems: string[] = []
-  for (const rule of it.constraints?.rules ?? []) {
+  const made = (solid(schema).constraints?.rules ?? []).map((rule): CompiledRule => {
     const oldSelf: CelType = rule.optionalOldSelf === true ? optionalOf(self) : self
     const variables = { self, oldSelf }
-    const made = compileCel(rule.rule, { variables, result: bool })
-    const message = rule.messageExpression === undefined ? undefined : compileCel(rule.messageExpression, { variables })
-    if (!made.ok) problems.push(`compilation failed: ${made.error}`)
-    if (message?.ok === false) problems.push(`messageExpression compilation failed: ${message.error}`)
-    if (message?.ok === true && !assignable(string, message.program.type, new Map())) {
-      problems.push('messageExpression must evaluate to string')
-    }
-    if (!made.ok || message?.ok === false) continue
-    rules.push({
+    return {
       rule,
-      program: made.program,
-      message: message?.program,
-      transition: made.program.reads.has('oldSelf'),
-    })
-  }
-  const result = { rules, problems }
-  compiled.set(schema, result)
-  return result
+      program: compileCel(rule.rule, { variables }),
+      message: rule.messageExpression === undefined ? undefined : compileCel(rule.messageExpression, { variables }),
+    }
+  })
+  compiled.set(schema, made)
+  return made
 }
 
-/** What is wrong with the rules of a schema: they do not compile, or may cost too much. */
-export function checkRules(schema: Schema): RuleProblem[] {
-  const found: RuleProblem[] = []
-  const seen = new Set<Schema>()
-  let total = 0
-  const visit = (current: Schema, path: string, times: number): void => {
-    const it = solid(current)
-    if (seen.has(it)) return
-    seen.add(it)
-    const { rules, problems } = rulesOf(current)
-    for (const message of problems) found.push({ path, message })
-    for (const { program } of rules) {
-      const cost = program.estimatedCost * times
-      total += cost
-      if (cost > ruleCostLimit) found.push({ path, message: tooExpensive('estimated rule cost', cost / ruleCostLimit) })
-    }
-    const count = times * (typeOf(current).max ?? 1)
-    if (it.type === 'array') visit(it.items, `${path}.items`, count)
-    if (it.type === 'map') visit(it.values, `${path}.additionalProperties`, count)
-    if (it.type === 'object') {
-      for (const [name, field] of Object.entries(it.fields)) visit(field.schema, `${path}.properties[${name}]`, times)
-    }
-    seen.delete(it)
-  }
-  visit(schema, '', 1)
-  if (total > totalCostLimit) {
-    found.push({
-      path: '',
-      message: tooExpensive(
-        'x-kubernetes-validations estimated cost total for entire OpenAPIv3 schema',
-        total / totalCostLimit,
-      ),
-    })
-  }
-  return found
-}
-function tooExpensive(what: string, factor: number): string {
-  const shown = factor > 100 ? 'more than 100x' : `${factor.toFixed(1)}x`
-  return `${what} exceeds budget by factor of ${shown} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`
+const runnable = new WeakMap<Schema, readonly Rule[]>()
+/** Those that can run: definitions with others are not accepted, but may lie in the store since before. */
+function rulesOf(schema: Schema): readonly Rule[] {
+  const known = runnable.get(schema)
+  if (known !== undefined) return known
+  const made = compiledRules(schema).flatMap(({ rule, program, message }): Rule[] =>
+    program.ok
+      ? [
+          {
+            rule,
+            program: program.program,
+            message: message?.ok === true ? message.program : undefined,
+            transition: program.program.reads.has('oldSelf'),
+          },
+        ]
+      : [],
+  )
+  runnable.set(schema, made)
+  return made
 }
 
 interface Run {
   budget: number
   readonly errors: FieldError[]
-  /** Rules may pass over what did not change (ratcheting). */
-  readonly update: boolean
 }
 const hasRules = new WeakMap<Schema, boolean>()
 /** Whether there is a rule at or below a schema. */
@@ -125,17 +89,19 @@ function anyRules(schema: Schema, depth = 0): boolean {
 
 /** Runs all rules of a schema over a value that is otherwise valid; `old` on update. */
 export function validateRules(schema: Schema, value: unknown, old?: unknown): FieldError[] {
-  const run: Run = { budget: objectBudget, errors: [], update: old !== undefined }
-  visitValue(schema, value as Json, old as Json | undefined, '', run)
+  const run: Run = { budget: objectBudget, errors: [] }
+  visitValue(schema, value as Json, old as Json | undefined, '', run, false)
   return run.errors
 }
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-function visitValue(schema: Schema, value: Json, old: Json | undefined, path: string, run: Run): void {
+/** `kept`: this is part of something that did not change, whose rules may be broken as before (ratcheting, KEP-4008). */
+function visitValue(schema: Schema, value: Json, old: Json | undefined, path: string, run: Run, kept: boolean): void {
   if (!anyRules(schema) || value === null) return
   const it = solid(schema)
-  for (const rule of rulesOf(schema).rules) runRule(rule, schema, value, old, path, run)
+  const same = kept || (old !== undefined && equal(value, old))
+  for (const rule of rulesOf(schema)) runRule(rule, schema, value, old, path, run, same)
   if (it.type === 'array' && Array.isArray(value)) {
     const { listType, listMapKeys } = it.list ?? {}
     const before = Array.isArray(old) ? (old as readonly Json[]) : []
@@ -147,19 +113,19 @@ function visitValue(schema: Schema, value: Json, old: Json | undefined, path: st
                 isObject(other) && isObject(item) && (listMapKeys ?? []).every((key) => equal(other[key], item[key])),
             )
           : undefined
-      visitValue(it.items, item, match, `${path}[${i}]`, run)
+      visitValue(it.items, item, match, `${path}[${i}]`, run, same)
     })
   } else if (it.type === 'map' && isObject(value)) {
     for (const [key, member] of Object.entries(value)) {
       if (member !== undefined)
-        visitValue(it.values, member, isObject(old) ? ownMember(old, key) : undefined, `${path}[${key}]`, run)
+        visitValue(it.values, member, isObject(old) ? ownMember(old, key) : undefined, `${path}[${key}]`, run, same)
     }
   } else if (it.type === 'object' && isObject(value)) {
     for (const [name, field] of Object.entries(it.fields)) {
       const member = ownMember(value, name)
       const at = path === '' ? name : `${path}.${name}`
       if (member !== undefined)
-        visitValue(field.schema, member, isObject(old) ? ownMember(old, name) : undefined, at, run)
+        visitValue(field.schema, member, isObject(old) ? ownMember(old, name) : undefined, at, run, same)
     }
   }
 }
@@ -171,29 +137,52 @@ function runRule(
   old: Json | undefined,
   path: string,
   run: Run,
+  same: boolean,
 ): void {
   const optional = rule.optionalOldSelf === true
   if (transition && old === undefined && !optional) return
-  if (!transition && run.update && old !== undefined && equal(value, old)) return
+  if (!transition && same) return
   const variables: Record<string, Value> = { self: fromJson(value, schema) }
   if (transition) {
     const before = old === undefined ? undefined : fromJson(old, schema)
     variables.oldSelf = optional ? (before === undefined ? none : new Optional(before)) : (before ?? null)
   }
-  const field = rule.fieldPath === undefined ? path : `${path}${rule.fieldPath}`
+  const at = `${path}${rule.fieldPath ?? ''}`.replace(/^\./, '')
+  const field = at === '' ? '<nil>' : at
+  const fail = (type: FieldError['type'], text: string) => run.errors.push({ type, field, message: text })
   if (run.budget <= 0) return
-  const answer = program.run(variables, Math.min(run.budget, 1_000_000))
+  const answer = program.run(variables, Math.min(run.budget, perCallBudget))
   run.budget -= answer.cost
   if (!answer.ok) {
-    const what = answer.costExceeded
-      ? `call cost exceeds limit for rule: ${rule.rule}`
-      : `${JSON.stringify(answer.error).slice(1, -1)} evaluating rule: ${rule.message ?? rule.rule}`
-    run.errors.push(failed('FieldValueInvalid', field, value, what))
-  } else if (answer.value !== true) {
-    run.errors.push(
-      failed(reasons[rule.reason ?? ''] ?? 'FieldValueInvalid', field, value, sentence(rule, message, variables, run)),
-    )
+    const shown = `Invalid value: ${JSON.stringify(typeNameOf(value))}`
+    if (run.budget <= 0) {
+      fail(
+        'FieldValueInvalid',
+        `${shown}: validation failed due to running out of cost budget, no further validation rules will be run`,
+      )
+    } else if (answer.costExceeded) {
+      fail('FieldValueInvalid', `${shown}: call cost exceeds limit for rule: ${rule.rule}`)
+    } else fail('FieldValueInvalid', `${shown}: ${answer.error} evaluating rule: ${rule.message ?? rule.rule}`)
+    return
   }
+  if (answer.value === true) return
+  const text = sentence(rule, message, variables, run)
+  // Structures are not shown, and neither is what stands somewhere else than the rule.
+  const shown = typeof value === 'object' ? '' : ` ${JSON.stringify(value)}:`
+  switch (rule.reason) {
+    case 'FieldValueForbidden':
+      return void fail('FieldValueForbidden', `Forbidden: ${text}`)
+    case 'FieldValueRequired':
+      return void fail('FieldValueRequired', `Required value: ${text}`)
+    case 'FieldValueDuplicate':
+      return void fail('FieldValueDuplicate', `Duplicate value${shown === '' ? '' : `: ${JSON.stringify(value)}`}`)
+    default:
+      return void fail('FieldValueInvalid', `Invalid value:${shown} ${text}`)
+  }
+}
+function typeNameOf(value: Json): string {
+  if (Array.isArray(value)) return 'array'
+  return typeof value === 'number' ? (Number.isInteger(value) ? 'integer' : 'number') : typeof value
 }
 function sentence(
   rule: ValidationRule,
@@ -201,29 +190,10 @@ function sentence(
   variables: Record<string, Value>,
   run: Run,
 ): string {
-  const made = message?.run(variables, Math.min(Math.max(run.budget, 0), 1_000_000))
+  const made = message?.run(variables, Math.min(Math.max(run.budget, 0), perCallBudget))
   if (made !== undefined) run.budget -= made.cost
   const text = made?.ok === true && typeof made.value === 'string' ? made.value.trim() : ''
   // an empty message, or one of several lines, is as good as none
   if (text !== '' && !text.includes('\n')) return text
   return rule.message ?? `failed rule: ${rule.rule}`
-}
-const reasons: Readonly<Record<string, FieldError['type']>> = {
-  FieldValueInvalid: 'FieldValueInvalid',
-  FieldValueForbidden: 'FieldValueForbidden',
-  FieldValueRequired: 'FieldValueRequired',
-  FieldValueDuplicate: 'FieldValueDuplicate',
-}
-const words: Readonly<Record<string, string>> = {
-  FieldValueInvalid: 'Invalid value',
-  FieldValueForbidden: 'Forbidden',
-  FieldValueRequired: 'Required value',
-  FieldValueDuplicate: 'Duplicate value',
-}
-/** Upstream shows the type of a structured value instead of the value. */
-function failed(type: FieldError['type'], field: string, value: Json, detail: string): FieldError {
-  const shown = Array.isArray(value) ? '"array"' : isObject(value) ? '"object"' : JSON.stringify(value)
-  const head = words[type] ?? 'Invalid value'
-  if (type === 'FieldValueDuplicate') return { type, field, message: `${head}: ${shown}` }
-  return { type, field, message: type === 'FieldValueInvalid' ? `${head}: ${shown}: ${detail}` : `${head}: ${detail}` }
 }
