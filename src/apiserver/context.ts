@@ -12,6 +12,7 @@ import type { Authenticator } from './authentication/authenticator.ts'
 import type { CheckedToken } from './authentication/service-account-tokens.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
 import type { RbacAuthorizer } from './authorization/rbac.ts'
+import type { Metrics } from './metrics.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
 import type { ResourceRegistry, ServedResource } from './resources.ts'
@@ -36,6 +37,9 @@ export interface ServerContext {
   /** Checks a bearer token for some audience, for TokenReview. */
   readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<CheckedToken | undefined>
   readonly hotLists: HotLists
+  readonly metrics: Metrics
+  /** More metrics in the same text, of whoever runs the server (its process). */
+  readonly ownMetrics: () => string
   readonly options: ServerSettings
   readonly readiness: Readiness
 }

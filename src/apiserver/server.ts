@@ -24,6 +24,7 @@ import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
 import { apiserver, bootstrap } from './bootstrap.ts'
 import { extensionsOf } from './extensions/all.ts'
+import { Metrics } from './metrics.ts'
 import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
 import { directTransport } from './transport.ts'
@@ -44,6 +45,8 @@ export interface ApiServerOptions {
   readonly tokens?: ReadonlyMap<string, UserInfo>
   readonly admission?: readonly AdmissionPlugin[]
   readonly authorizers?: readonly Authorizer[]
+  /** Prometheus text that /metrics shows beside the server's own. */
+  readonly metrics?: () => string
   /** Gathers the watch events of one moment before they are sent; default: the end of the current microtask. The host
    * gives one turn of the event loop, so that writers that commit together make one frame per watcher. */
   readonly defer?: Defer
@@ -93,6 +96,8 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     options: { ...defaults, ...options.settings },
     readiness,
     hotLists: new HotLists(),
+    metrics: new Metrics(),
+    ownMetrics: options.metrics ?? (() => ''),
   }
   const pipeline: Pipeline = {
     server,

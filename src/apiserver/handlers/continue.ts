@@ -9,7 +9,11 @@ interface Token {
   readonly rv: number
   /** The first key that is wanted, without the collection's prefix. */
   readonly start: string
+  /** When the list began, seconds since 1970. */
+  readonly t: number
 }
+/** A list that takes longer must begin anew, as with upstream, where compaction takes its revision away by then. */
+export const lifetimeSeconds = 360
 
 const toBase64Url = (text: string): string => {
   let binary = ''
@@ -21,11 +25,17 @@ const fromBase64Url = (text: string): string => {
   return new TextDecoder().decode(Uint8Array.from(binary, (c) => c.charCodeAt(0)))
 }
 
-export function encodeContinue(collection: Collection, lastKey: string, revision: number): string {
+export function encodeContinue(
+  collection: Collection,
+  lastKey: string,
+  revision: number,
+  startedSeconds: number,
+): string {
   const token: Token = {
     v: 'meta.k8s.io/v1',
     rv: revision,
     start: `${lastKey.slice(collection.prefix.length + 1)}\u0000`,
+    t: startedSeconds,
   }
   return toBase64Url(JSON.stringify(token))
 }
@@ -34,7 +44,7 @@ export function encodeContinue(collection: Collection, lastKey: string, revision
 export function decodeContinue(
   collection: Collection,
   text: string,
-): { readonly after: string; readonly revision: number } {
+): { readonly after: string; readonly revision: number; readonly startedSeconds: number } {
   const bad = (why: string) => badRequest(`invalid continue token: continue key is not valid: ${why}`)
   let decoded: string
   try {
@@ -59,5 +69,6 @@ export function decodeContinue(
   return {
     after: `${collection.prefix}/${token.start.endsWith('\u0000') ? token.start.slice(0, -1) : token.start}`,
     revision: token.rv,
+    startedSeconds: typeof token.t === 'number' ? token.t : 0,
   }
 }

@@ -286,6 +286,14 @@ describe('list', () => {
     const rest = await call('GET', `${maps}?continue=${textAt(gone.json, 'metadata', 'continue')}`)
     expect((rest.json['items'] as unknown as unknown[]).length).toBe(3)
   })
+  it('says Expired to whoever takes too long over a list', async () => {
+    const { call, clock } = await testServer()
+    for (let i = 0; i < 4; i++) await call('POST', maps, configMap(`m${i}`))
+    const first = await call('GET', `${maps}?limit=2`)
+    clock.advance(400_000)
+    const late = await call('GET', `${maps}?limit=2&continue=${textAt(first.json, 'metadata', 'continue')}`)
+    expect(late.json).toMatchObject({ code: 410, reason: 'Expired' })
+  })
   it('reads a past revision exactly', async () => {
     const { call } = await testServer()
     const { json } = await call('POST', maps, configMap('a', { k: '1' }))
@@ -456,4 +464,16 @@ describe('apply', () => {
     expect(refused.json['message']).toBe('Apply failed with 1 conflict: conflict with "maker" using v1: .data.k')
     expect((await call('PATCH', `${maps}/a`, configMap('a'), { headers })).status).toBe(422)
   })
+})
+
+it('counts what it answers', async () => {
+  const { call } = await testServer()
+  await call('GET', maps)
+  await call('GET', `${maps}/x`)
+  const { text } = await call('GET', '/metrics')
+  const labels =
+    'component="apiserver",group="",resource="configmaps",scope="namespace",subresource="",verb="LIST",version="v1"'
+  expect(text).toContain(`apiserver_request_total{code="200",${labels}} 1\n`)
+  expect(text).toContain(`apiserver_request_duration_seconds_count{${labels}} 1\n`)
+  expect(text).toMatch(/apiserver_request_total\{code="404",.*verb="GET"/)
 })

@@ -6,7 +6,7 @@ import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import type { Collection, Entry } from '../storage/collection.ts'
 import { fieldSelectorOf, type Filter, filterOf, labelSelectorOf } from '../watch/filter.ts'
-import { decodeContinue, encodeContinue } from './continue.ts'
+import { decodeContinue, encodeContinue, lifetimeSeconds } from './continue.ts'
 import { mostRecent, notOlderThan, parseVersion, tooLarge } from './freshness.ts'
 
 /** The filter that a list, watch or deletecollection asks for. */
@@ -25,11 +25,15 @@ export function filterOfRequest(call: ResourceRequest): Filter {
   return filterOf(collection, info.namespace, labels, fields)
 }
 
+const secondsOf = (call: ResourceRequest): number => Math.floor(call.server.clock.now() / 1000)
+
 interface Page {
   readonly entries: readonly Entry[]
   readonly revision: number
   readonly next: string | undefined
   readonly remaining: number | undefined
+  /** When the first page of this list was answered; now, unless said. */
+  readonly startedSeconds?: number
   readonly state?: { readonly key: string; readonly changedAt: number }
 }
 
@@ -52,7 +56,10 @@ export async function list(call: ResourceRequest): Promise<Outcome> {
     kind: 'list',
     entries: page.entries,
     revision: page.revision,
-    continue: page.next === undefined ? undefined : encodeContinue(collection, page.next, page.revision),
+    continue:
+      page.next === undefined
+        ? undefined
+        : encodeContinue(collection, page.next, page.revision, page.startedSeconds ?? secondsOf(call)),
     remaining: filter.plain ? page.remaining : undefined,
     ...(page.state === undefined ? {} : { state: page.state }),
   }
@@ -121,13 +128,14 @@ async function nextPage(
   if (revision !== undefined && revision !== 0) {
     throw badRequest('specifying resource version is not allowed when using continue')
   }
-  const { after, revision: from } = decodeContinue(collection, token)
+  const { after, revision: from, startedSeconds } = decodeContinue(collection, token)
   if (from <= 0) {
     // An inconsistent continuation: from here on the most recent state.
     await mostRecent(call.server, collection)
     return remainder(collection, filter, limit, after, collection.revision)
   }
-  return pageAt(call, filter, limit, from, after)
+  if (secondsOf(call) - startedSeconds > lifetimeSeconds) throw expiredContinue(call, after)
+  return { ...(await pageAt(call, filter, limit, from, after)), startedSeconds }
 }
 
 async function pageAt(
@@ -146,7 +154,7 @@ async function pageAt(
     return await fromHistory(call, filter, limit, revision, after)
   } catch (error) {
     if (error instanceof FutureRevisionError) throw tooLarge(revision, error.currentRevision)
-    if (error instanceof CompactedError) throw gone(collection, revision, after, error)
+    if (error instanceof CompactedError) throw gone(call, revision, after, error)
     throw error
   }
 }
@@ -207,15 +215,17 @@ async function fromHistory(
 }
 
 /** 410: the page's revision is no longer kept. The answer carries a token that goes on with the present state. */
-function gone(collection: Collection, revision: number, after: string | undefined, error: CompactedError): ApiError {
+function gone(call: ResourceRequest, revision: number, after: string | undefined, error: CompactedError): ApiError {
   if (after === undefined) {
     return new ApiError(
       'Expired',
       `The resourceVersion for the provided list is too old: ${revision} (${error.compactedRevision})`,
     )
   }
-  return new ExpiredContinue(encodeContinue(collection, after, -1))
+  return expiredContinue(call, after)
 }
+const expiredContinue = (call: ResourceRequest, after: string): ExpiredContinue =>
+  new ExpiredContinue(encodeContinue(call.resource.storage.collection, after, -1, secondsOf(call)))
 
 /** Expired, with a token for going on inconsistently. */
 export class ExpiredContinue extends ApiError {

@@ -25,6 +25,12 @@ export async function answerPath(
       return documentResponse(request, versionInfo)
     case '/':
       return documentResponse(request, { paths: knownPaths(server) })
+    case '/metrics':
+      return textResponse(
+        200,
+        server.metrics.text(server) + server.ownMetrics(),
+        'text/plain; version=0.0.4; charset=utf-8',
+      )
     case '/openid/v1/jwks':
       return documentResponse(request, await server.identity.tokens.jwks(), {
         'content-type': 'application/jwk-set+json',
