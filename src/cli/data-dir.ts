@@ -1,7 +1,7 @@
 // The data directory: where a cluster keeps everything, and the small file that says who serves it now.
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { isAlive } from '../host/containerd/processes.ts'
 import { CliError, type Invocation } from './command.ts'
 
@@ -10,6 +10,23 @@ export function dataDirOf(call: Invocation): string {
   if (given !== undefined && given !== '') return resolve(given)
   if (process.getuid?.() === 0) return '/var/lib/coxswain'
   return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share'), 'coxswain')
+}
+/** Makes the data directory where it is missing. Throws CliError when that is not possible. */
+export function ensureDataDir(dataDir: string): void {
+  try {
+    makeDirectory(dataDir)
+    accessSync(dataDir, constants.W_OK)
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split(',')[0] : String(error)
+    throw new CliError(`cannot write to the data directory ${dataDir} (${why}): name another with --data-dir`)
+  }
+}
+/** With parents. Node's own recursion never ends where a file system (/proc) denies that a child may exist. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return
+  const parent = dirname(path)
+  if (parent !== path) makeDirectory(parent)
+  mkdirSync(path, { mode: 0o700 })
 }
 export const kubeconfigPath = (dataDir: string): string => join(dataDir, 'kubeconfig')
 export const logPath = (dataDir: string): string => join(dataDir, 'cox.log')

@@ -1,8 +1,8 @@
 // One cox per data directory: a file that names the process, made in one step. A file whose process is gone is stale.
-import { linkSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CliError } from './command.ts'
-import { startTicksOf } from './data-dir.ts'
+import { ensureDataDir, startTicksOf } from './data-dir.ts'
 
 const lockPath = (dataDir: string) => join(dataDir, 'cox.lock')
 
@@ -10,13 +10,8 @@ const lockPath = (dataDir: string) => join(dataDir, 'cox.lock')
 export function lockDataDir(dataDir: string): () => void {
   const path = lockPath(dataDir)
   const own = `${path}.${process.pid}`
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-    writeFileSync(own, `${process.pid} ${startTicksOf(process.pid) ?? ''}\n`, { mode: 0o600 })
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split(',')[0] : String(error)
-    throw new CliError(`cannot write to the data directory ${dataDir} (${why}): name another with --data-dir`)
-  }
+  ensureDataDir(dataDir)
+  writeFileSync(own, `${process.pid} ${startTicksOf(process.pid) ?? ''}\n`, { mode: 0o600 })
   try {
     for (let round = 0; ; round++) {
       try {

@@ -1,10 +1,10 @@
 // cox up: checks what can be checked before anything is begun, then serves here or in a process of its own.
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { canInstall, installCommand, installPackages, missingRequirements } from '../../host/requirements.ts'
 import { type Command, CliError, dataDirFlag, type Invocation, note, out } from '../command.ts'
-import { dataDirOf, kubeconfigPath, logPath, runningServer } from '../data-dir.ts'
+import { dataDirOf, ensureDataDir, kubeconfigPath, logPath, runningServer } from '../data-dir.ts'
 import type { RuntimeChoice, ServeOptions, StoreChoice } from '../serve.ts'
 
 const detachedMark = 'COX_DETACHED'
@@ -175,7 +175,7 @@ async function serveHere(plan: Plan): Promise<number> {
 /** Starts the server as a process of its own and waits until it is ready, passing on what it says. */
 function detach(plan: Plan): Promise<number> {
   const startMs = performance.now()
-  mkdirSync(plan.dataDir, { recursive: true, mode: 0o700 })
+  ensureDataDir(plan.dataDir)
   const logFile = openSync(logPath(plan.dataDir), 'a', 0o600)
   const words = process.argv.slice(1).filter((word) => word !== '--detach' && word !== '-d')
   const child = spawn(process.execPath, [...process.execArgv, ...words, '--yes'], {
