@@ -120,6 +120,8 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     ca: ports.identity.ca,
     tokens: ports.identity.tokens,
     ...(options.clusterCidrs === undefined ? {} : { clusterCidrs: options.clusterCidrs }),
+    ...(options.dnsAddresses === undefined ? {} : { clusterDnsAddresses: options.dnsAddresses }),
+    ...(options.settings?.port === undefined ? {} : { reservedPorts: [options.settings.port] }),
     ...options.controllerSettings,
   }
   const controllers = options.controllers ?? allControllers

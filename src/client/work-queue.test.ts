@@ -99,6 +99,24 @@ describe('work queue', () => {
     await clock.advance(500)
     expect(at).toEqual([10, 60])
   })
+  it('slows down a key that keeps coming back at once', async () => {
+    const clock = manualClock()
+    let runs = 0
+    const queue = createWorkQueue<string>({
+      clock,
+      run: async (key) => {
+        runs++
+        queue.add(key)
+      },
+      onError: crash,
+    })
+    queue.add('a')
+    await settle()
+    expect(runs).toBe(201)
+    await clock.advance(500)
+    expect(runs).toBe(251)
+    await queue.stop()
+  })
   it('stop waits for what runs and drops the rest', async () => {
     const hold = gate()
     const started: string[] = []

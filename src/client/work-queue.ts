@@ -28,6 +28,11 @@ export interface WorkQueue<K> {
   stop(): Promise<void>
 }
 
+/** A key that runs more often than this in a second is slowed down: two loops that undo each other's work, one of them
+ * blind because its watch is broken, must not burn a processor until it sees again. */
+const hotRuns = 200
+const hotDelayMs = 10
+
 export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
   const { clock, run, onError, parallel = 5, baseDelayMs = 5, maxDelayMs = 1_000_000 } = options
   const waiting = new Set<K>()
@@ -39,7 +44,26 @@ export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
   let stopped = false
   let onDrained: (() => void) | undefined
   let scheduled = false
+  /** Runs of each key in the current second, and when the last one began. */
+  const recent = new Map<K, { runs: number; lastMs: number }>()
+  let windowStartMs = 0
 
+  /** Notes a run of the key; false when it must wait because it runs too often. */
+  function mayRun(key: K): boolean {
+    const nowMs = clock.monotonic()
+    if (nowMs - windowStartMs >= 1000) {
+      windowStartMs = nowMs
+      recent.clear()
+    }
+    const before = recent.get(key)
+    if (before === undefined) recent.set(key, { runs: 1, lastMs: nowMs })
+    else if (before.runs > hotRuns && nowMs - before.lastMs < hotDelayMs) return false
+    else {
+      before.runs++
+      before.lastMs = nowMs
+    }
+    return true
+  }
   /** Starts work in a microtask, so that a burst of events in one turn makes one run. */
   function schedule(): void {
     if (scheduled) return
@@ -50,6 +74,10 @@ export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
         const next = waiting.values().next()
         if (next.done) return
         waiting.delete(next.value)
+        if (!mayRun(next.value)) {
+          addAfter(next.value, hotDelayMs)
+          continue
+        }
         running.add(next.value)
         void work(next.value)
       }

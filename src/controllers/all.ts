@@ -1,6 +1,7 @@
 // The controllers, in the order in which they start. This list is the whole registry.
 import { bootstrapSigner, tokenCleaner } from './bootstrap-tokens.ts'
 import { csrApprovingController, csrCleaner, csrSigningController } from './certificate-signing.ts'
+import { clusterDnsController } from './cluster-dns.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
 import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
@@ -22,6 +23,8 @@ import { resourceQuotaController } from './resource-quota.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
 import { serviceAccountTokenController } from './service-account-token.ts'
+import { serviceCidrController } from './service-cidr.ts'
+import { serviceLbController } from './service-lb.ts'
 import { statefulSetController } from './stateful-set.ts'
 import { attributesClassProtection, claimProtection, volumeProtection } from './storage-protection.ts'
 import { taintEvictionController } from './taint-eviction.ts'
@@ -40,6 +43,9 @@ export const allControllers: readonly Controller[] = [
   endpointsController,
   endpointSliceController,
   endpointSliceMirroringController,
+  serviceCidrController,
+  serviceLbController,
+  clusterDnsController,
   replicaSetController,
   replicationControllerController,
   deploymentController,

@@ -194,9 +194,16 @@ export class PodSet {
       this.#workers.set(uid, worker)
       worker.remove(pod)
     }
-    this.#removeOrphanFiles().catch((error: unknown) => {
-      log.warn('cannot remove files of a pod that is gone', { error: String(error) })
+    Promise.all([this.#removeOrphanFiles(), this.#removeOrphanCgroups()]).catch((error: unknown) => {
+      log.warn('cannot remove what is left of a pod that is gone', { error: String(error) })
     })
+  }
+  async #removeOrphanCgroups(): Promise<void> {
+    const { cgroups } = this.#context.host
+    for (const qos of ['Guaranteed', 'Burstable', 'BestEffort'] as const)
+      for (const name of await cgroups.list(qosCgroup(qos)))
+        if (name.startsWith('pod') && !this.#workers.has(name.slice('pod'.length)))
+          await cgroups.remove(`${qosCgroup(qos)}/${name}`)
   }
   async #removeOrphanFiles(): Promise<void> {
     const { disk, config } = this.#context

@@ -304,10 +304,10 @@ export class PodWorker implements PodHandle {
     this.#grace ??= new Grace(seconds, () => clock.monotonic())
     this.publish()
     await stopPod(this.#context, this, this.#grace)
-    await releasePod(this.#context, this)
     this.#ended = true
     this.publish()
     await this.#afterEnd()
+    await releasePod(this.#context, this)
   }
   /** Asks the API to forget a deleted pod, and takes away the rest once it has. */
   async #afterEnd(): Promise<void> {

@@ -28,7 +28,7 @@ export class Grace {
   }
 }
 
-/** Ends every container and the sandbox. Throws when the runtime fails; calling it again goes on. */
+/** Ends every container, the volumes and the sandbox. Throws when the runtime fails; calling it again goes on. */
 export async function stopPod(context: KubeletContext, handle: PodHandle, grace: Grace): Promise<void> {
   const { view, runtime } = context
   const { pod, uid } = handle
@@ -40,13 +40,15 @@ export async function stopPod(context: KubeletContext, handle: PodHandle, grace:
   for (const name of [...sidecars].reverse())
     await Promise.all(alive.filter((c) => containerNameOf(c) === name).map(kill))
   handle.publish()
-  await Promise.all(
-    view.pod(uid).sandboxes.map(async ({ id, ready }) => {
+  // Nothing uses the volumes any more; they go while the network is taken down.
+  await Promise.all([
+    handle.volumes.tearDown(pod),
+    ...view.pod(uid).sandboxes.map(async ({ id, ready }) => {
       if (!ready) return
       await runtime.stopPodSandbox(id)
       await view.lookAtSandbox(id)
     }),
-  )
+  ])
 }
 
 /** A shorter grace period arrived: the runtime is told to stop sooner what still runs. */
@@ -62,10 +64,9 @@ export async function hurryPod(
   await Promise.all(alive.map((status) => context.runtime.stopContainer(status.id, seconds)))
 }
 
-/** What has to be gone before the API may forget the pod: mounts, secrets, the cgroup. */
-export async function releasePod(context: KubeletContext, handle: PodHandle): Promise<void> {
-  await Promise.all([handle.volumes.tearDown(handle.pod), context.host.cgroups.remove(podCgroup(handle.pod))])
-}
+/** The pod's cgroup, which nothing waits for. */
+export const releasePod = (context: KubeletContext, { pod }: PodHandle): Promise<void> =>
+  context.host.cgroups.remove(podCgroup(pod))
 
 /** Everything else, when the API has forgotten it: containers, sandboxes, logs, directories. */
 export async function erasePod(context: KubeletContext, handle: PodHandle): Promise<void> {

@@ -119,6 +119,8 @@ export function planService(service: Service, slices: readonly EndpointSlice[], 
     for (const port of spec.ports ?? []) {
       const protocol = (port.protocol ?? 'TCP') as Protocol
       const all = candidates(slices, port.name ?? '', family, protocol, node)
+      // An address that is its own endpoint is answered by the node itself (the cluster's DNS).
+      if (all.some((c) => c.ip === clusterIP && c.port === port.port)) continue
       const cluster = nearest(usable(all), node)
       const local = usable(all.filter((c) => c.local))
       const internal = localInternal ? local : cluster

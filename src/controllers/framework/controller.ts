@@ -27,6 +27,12 @@ export interface ControllerSettings {
   readonly clusterCidrs?: readonly string[]
   /** Prefix length of a node's slice. Default 24 (IPv4), 64 (IPv6). */
   readonly nodeMaskSizes?: readonly number[]
+  /** Addresses for Services of type LoadBalancer: CIDRs, or "first-last". Default: the nodes' own addresses. */
+  readonly loadBalancerPool?: readonly string[]
+  /** TCP ports of the nodes that no load balancer may take, besides 22 and 10250. */
+  readonly reservedPorts?: readonly number[]
+  /** Where the nodes answer DNS; they become the kube-dns Service. Default: there is none. */
+  readonly clusterDnsAddresses?: readonly string[]
 }
 export interface ControllerContext {
   readonly client: Client

@@ -16,6 +16,7 @@ import { createWorkQueue } from '../../client/work-queue.ts'
 import { collectingLog, type CollectedLog, seededRandom } from '../../client/testing/fixtures.ts'
 import { type ManualClock, manualClock } from '../../client/testing/manual-clock.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
+import type { Transport } from '../../ports/transport.ts'
 import type { Identity } from '../../ports/identity.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import {
@@ -66,6 +67,8 @@ export interface TestOptions {
   readonly nodes?: number
   readonly settings?: ControllerSettings
   readonly runs?: (pod: Pod) => Outcome
+  /** What lies between the controllers and the server. */
+  readonly wire?: (inner: Transport) => Transport
 }
 
 /** Starts the server and the given controllers, with `nodes` simulated nodes that run every pod they are given. */
@@ -88,9 +91,17 @@ export async function testCluster(controllers: readonly Controller[], options: T
   })
   const client = createClient(server.transport({ name: 'system:admin', groups: ['system:masters'] }))
   const informers = createInformerFactory({ client, clock, random, log })
-  const context = { client, informers, clock, random, log, ...(options.settings ? { settings: options.settings } : {}) }
+  const wired = options.wire?.(server.transport({ name: 'system:admin', groups: ['system:masters'] }))
+  const ownClient = wired === undefined ? client : createClient(wired)
+  const ownInformers =
+    wired === undefined ? informers : createInformerFactory({ client: ownClient, clock, random, log })
+  const settings = options.settings ? { settings: options.settings } : {}
+  const context = { client: ownClient, informers: ownInformers, clock, random, log, ...settings }
   const running = startControllers([serviceAccountController, ...controllers], context)
-  const stopNodes = (options.nodes ?? 0) > 0 ? await simulateNodes(context, options.nodes ?? 0, options.runs) : () => {}
+  const stopNodes =
+    (options.nodes ?? 0) > 0
+      ? await simulateNodes({ ...context, client, informers }, options.nodes ?? 0, options.runs)
+      : () => {}
   const cluster: TestCluster = {
     client,
     clock,
@@ -120,6 +131,7 @@ export async function testCluster(controllers: readonly Controller[], options: T
       stopNodes()
       await running.stop()
       informers.stop()
+      ownInformers.stop()
       await server.close()
       await store.close()
     },
