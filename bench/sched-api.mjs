@@ -64,7 +64,7 @@ const identity = {
   },
 }
 const cluster = await m.startCluster(
-  { clock, random, log, store, identity, defer: (run) => setImmediate(run) },
+  { clock, random, log, store, identity, defer: (run) => setImmediate(() => run()) },
   { controllers: [] },
 )
 const client = createClient(cluster.api.transport({ name: 'admin', groups: ['system:masters'] }))

@@ -17,6 +17,7 @@ const common = {
   legalComments: 'none',
   logLevel: 'warning',
 }
+rmSync('dist', { recursive: true, force: true })
 await build({
   ...common,
   entryPoints: { cox: 'src/cli/cox.ts', index: 'src/index.ts' },

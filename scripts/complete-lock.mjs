@@ -12,7 +12,9 @@ const processors = ['arm64', 'arm', 'ia32', 'loong64', 'mips64el', 'ppc64', 'ris
 function platformOf(name) {
   const words = name.replace(/^@[^/]+\//, '').split(/[-_.]/)
   const os = systems.filter((s) => words.includes(s))
-  const cpu = processors.filter((p) => words.some((w) => w === p || w.startsWith(`${p}`) && (p === 'ppc64' || p === 'wasm32')))
+  const cpu = processors.filter((p) =>
+    words.some((w) => w === p || (w.startsWith(`${p}`) && (p === 'ppc64' || p === 'wasm32'))),
+  )
   if (os.length === 0 && cpu.length === 0) return undefined
   return { ...(cpu.length > 0 ? { cpu: [cpu[0]] } : {}), ...(os.length > 0 ? { os } : {}) }
 }
@@ -20,11 +22,20 @@ function platformOf(name) {
 let added = 0
 for (const [from, entry] of Object.entries(lock.packages)) {
   for (const [name, range] of Object.entries(entry.optionalDependencies ?? {})) {
-    if (lock.packages[`node_modules/${name}`] !== undefined || lock.packages[`${from}/node_modules/${name}`] !== undefined) continue
+    if (
+      lock.packages[`node_modules/${name}`] !== undefined ||
+      lock.packages[`${from}/node_modules/${name}`] !== undefined
+    )
+      continue
     const platform = platformOf(name)
     if (platform === undefined) continue
     const version = range.replace(/^[\^~>=\s]+/, '')
-    lock.packages[`node_modules/${name}`] = { version, ...(entry.dev ? { dev: true } : {}), optional: true, ...platform }
+    lock.packages[`node_modules/${name}`] = {
+      version,
+      ...(entry.dev ? { dev: true } : {}),
+      optional: true,
+      ...platform,
+    }
     added++
   }
 }

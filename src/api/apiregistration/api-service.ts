@@ -50,23 +50,31 @@ export interface ApiService extends ObjectOf<typeof schema> {}
 function validate({ metadata, spec }: ApiService): FieldError[] {
   const errors: FieldError[] = []
   const wanted = `${spec.version ?? ''}.${spec.group ?? ''}`
-  if (metadata.name !== wanted) errors.push(invalidField('metadata.name', metadata.name, `must be \`spec.version+"."+spec.group\`: "${wanted}"`))
+  if (metadata.name !== wanted)
+    errors.push(invalidField('metadata.name', metadata.name, `must be \`spec.version+"."+spec.group\`: "${wanted}"`))
   if ((spec.group ?? '') === '' && spec.version !== 'v1')
     errors.push(requiredField('spec.group', 'only v1 may have an empty group and it better be legacy kube'))
   if ((spec.version ?? '') === '') errors.push(requiredField('spec.version'))
   if (spec.groupPriorityMinimum <= 0 || spec.groupPriorityMinimum > 20_000)
-    errors.push(invalidField('spec.groupPriorityMinimum', spec.groupPriorityMinimum, 'must be positive and less than 20000'))
+    errors.push(
+      invalidField('spec.groupPriorityMinimum', spec.groupPriorityMinimum, 'must be positive and less than 20000'),
+    )
   if (spec.versionPriority <= 0 || spec.versionPriority > 1000)
     errors.push(invalidField('spec.versionPriority', spec.versionPriority, 'must be positive and less than 1000'))
   if (spec.service === undefined) {
-    if ((spec.caBundle ?? '') !== '') errors.push(invalidField('spec.caBundle', '', 'local APIServices may not have a caBundle'))
-    if (spec.insecureSkipTLSVerify === true) errors.push(invalidField('spec.insecureSkipTLSVerify', true, 'local APIServices may not have insecureSkipTLSVerify'))
+    if ((spec.caBundle ?? '') !== '')
+      errors.push(invalidField('spec.caBundle', '', 'local APIServices may not have a caBundle'))
+    if (spec.insecureSkipTLSVerify === true)
+      errors.push(
+        invalidField('spec.insecureSkipTLSVerify', true, 'local APIServices may not have insecureSkipTLSVerify'),
+      )
     return errors
   }
   if ((spec.service.namespace ?? '') === '') errors.push(requiredField('spec.service.namespace'))
   if ((spec.service.name ?? '') === '') errors.push(requiredField('spec.service.name'))
   const port = spec.service.port ?? 443
-  if (port < 1 || port > 65_535) errors.push(invalidField('spec.service.port', port, 'must be between 1 and 65535, inclusive'))
+  if (port < 1 || port > 65_535)
+    errors.push(invalidField('spec.service.port', port, 'must be between 1 and 65535, inclusive'))
   if (spec.insecureSkipTLSVerify === true && (spec.caBundle ?? '') !== '')
     errors.push(invalidField('spec.insecureSkipTLSVerify', true, 'may not be true if caBundle is present'))
   return errors
@@ -95,7 +103,11 @@ export const apiServices = defineKind<ApiService>({
     row: (o, nowMs) => {
       const available = o.status.conditions?.find((c) => c.type === 'Available')
       const cell =
-        available === undefined ? 'Unknown' : available.status === 'True' ? 'True' : `${available.status} (${available.reason ?? ''})`
+        available === undefined
+          ? 'Unknown'
+          : available.status === 'True'
+            ? 'True'
+            : `${available.status} (${available.reason ?? ''})`
       return [
         o.metadata.name,
         o.spec.service === undefined ? 'Local' : `${o.spec.service.namespace}/${o.spec.service.name}`,

@@ -45,7 +45,10 @@ export const cronJobStatus = object(`${BATCH}CronJobStatus`, {
   lastScheduleTime: optional(4, time()),
   lastSuccessfulTime: optional(5, time()),
 })
-const schema = kindSchema(`${BATCH}CronJob`, { spec: struct(2, cronJobSpec, { listed: true }), status: struct(3, cronJobStatus) })
+const schema = kindSchema(`${BATCH}CronJob`, {
+  spec: struct(2, cronJobSpec, { listed: true }),
+  status: struct(3, cronJobStatus),
+})
 export interface CronJob extends ObjectOf<typeof schema> {}
 
 const policies = ['Allow', 'Forbid', 'Replace']

@@ -4,15 +4,46 @@ import { humanDuration } from '../machinery/age.ts'
 import { type FieldError, duplicateField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
-import { array, bytes, type Infer, int32, map, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  bytes,
+  type Infer,
+  int32,
+  map,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 import { semanticEqual } from '../machinery/equal.ts'
 
 const CERT = 'io.k8s.api.certificates.v1.'
 export const keyUsages = [
-  'signing', 'digital signature', 'content commitment', 'key encipherment', 'key agreement', 'data encipherment',
-  'cert sign', 'crl sign', 'encipher only', 'decipher only', 'any', 'server auth', 'client auth', 'code signing',
-  'email protection', 's/mime', 'ipsec end system', 'ipsec tunnel', 'ipsec user', 'timestamping', 'ocsp signing',
-  'microsoft sgc', 'netscape sgc',
+  'signing',
+  'digital signature',
+  'content commitment',
+  'key encipherment',
+  'key agreement',
+  'data encipherment',
+  'cert sign',
+  'crl sign',
+  'encipher only',
+  'decipher only',
+  'any',
+  'server auth',
+  'client auth',
+  'code signing',
+  'email protection',
+  's/mime',
+  'ipsec end system',
+  'ipsec tunnel',
+  'ipsec user',
+  'timestamping',
+  'ocsp signing',
+  'microsoft sgc',
+  'netscape sgc',
 ] as const
 export const csrCondition = object(`${CERT}CertificateSigningRequestCondition`, {
   type: required(1, string()),
@@ -60,10 +91,25 @@ function validate(csr: CertificateSigningRequest): FieldError[] {
     if (usages.indexOf(u) < i) errors.push(duplicateField(`spec.usages[${i}]`, u))
   })
   if (signerName === '') errors.push(requiredField('spec.signerName'))
-  else if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[^/\s]+(\/[^\s]*)?$/.test(signerName) || !(signerName.split('/')[0] ?? '').includes('.'))
-    errors.push(invalidField('spec.signerName', signerName, 'must be a fully qualified domain and path of the form "example.com/signer-name"'))
+  else if (
+    !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/[^/\s]+(\/[^\s]*)?$/.test(signerName) ||
+    !(signerName.split('/')[0] ?? '').includes('.')
+  )
+    errors.push(
+      invalidField(
+        'spec.signerName',
+        signerName,
+        'must be a fully qualified domain and path of the form "example.com/signer-name"',
+      ),
+    )
   if (expirationSeconds !== undefined && expirationSeconds < 600)
-    errors.push(invalidField('spec.expirationSeconds', expirationSeconds, 'may not specify a duration less than 600 seconds (10 minutes)'))
+    errors.push(
+      invalidField(
+        'spec.expirationSeconds',
+        expirationSeconds,
+        'may not specify a duration less than 600 seconds (10 minutes)',
+      ),
+    )
   const types = (csr.status.conditions ?? []).map((c) => c.type)
   csr.status.conditions?.forEach((c, i) => {
     const at = `status.conditions[${i}]`

@@ -4,7 +4,18 @@ import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, type ObjectOf } from '../machinery/meta.ts'
-import { array, boolean, type Infer, int32, object, optional, required, string, struct, time } from '../machinery/schema.ts'
+import {
+  array,
+  boolean,
+  type Infer,
+  int32,
+  object,
+  optional,
+  required,
+  string,
+  struct,
+  time,
+} from '../machinery/schema.ts'
 
 const FLOW = 'io.k8s.api.flowcontrol.v1.'
 const wordSet = () => array(string(), { listType: 'set' })
@@ -50,9 +61,15 @@ const rulesWithSubjects = object(`${FLOW}PolicyRulesWithSubjects`, {
   ),
   nonResourceRules: optional(
     3,
-    array(object(`${FLOW}NonResourcePolicyRule`, { verbs: required(1, wordSet()), nonResourceURLs: required(6, wordSet()) }), {
-      listType: 'atomic',
-    }),
+    array(
+      object(`${FLOW}NonResourcePolicyRule`, {
+        verbs: required(1, wordSet()),
+        nonResourceURLs: required(6, wordSet()),
+      }),
+      {
+        listType: 'atomic',
+      },
+    ),
   ),
 })
 export interface RulesWithSubjects extends Infer<typeof rulesWithSubjects> {}
@@ -69,7 +86,10 @@ const flowSchemaSchema = kindSchema(`${FLOW}FlowSchema`, {
       rules: optional(4, array(rulesWithSubjects, { listType: 'atomic' })),
     }),
   ),
-  status: struct(3, object(`${FLOW}FlowSchemaStatus`, { conditions: optional(1, conditionsOf('FlowSchemaCondition')) })),
+  status: struct(
+    3,
+    object(`${FLOW}FlowSchemaStatus`, { conditions: optional(1, conditionsOf('FlowSchemaCondition')) }),
+  ),
 })
 export interface FlowSchema extends ObjectOf<typeof flowSchemaSchema> {}
 
@@ -86,16 +106,26 @@ function validateFlowSchema({ metadata, spec }: FlowSchema): FieldError[] {
   const errors: FieldError[] = []
   const precedence = spec.matchingPrecedence ?? 0
   if (precedence < 1 || precedence > 10_000)
-    errors.push(invalidField('spec.matchingPrecedence', precedence, 'must be greater than 0 and less than or equal to 10000'))
+    errors.push(
+      invalidField('spec.matchingPrecedence', precedence, 'must be greater than 0 and less than or equal to 10000'),
+    )
   if (precedence === 1 && metadata.name !== 'exempt')
-    errors.push(invalidField('spec.matchingPrecedence', precedence, `only the schema named 'exempt' may have matchingPrecedence 1`))
-  if (spec.priorityLevelConfiguration.name === '') errors.push(requiredField('spec.priorityLevelConfiguration.name', 'must reference a priority level'))
+    errors.push(
+      invalidField(
+        'spec.matchingPrecedence',
+        precedence,
+        `only the schema named 'exempt' may have matchingPrecedence 1`,
+      ),
+    )
+  if (spec.priorityLevelConfiguration.name === '')
+    errors.push(requiredField('spec.priorityLevelConfiguration.name', 'must reference a priority level'))
   const method = spec.distinguisherMethod?.type
   if (method !== undefined && !['ByNamespace', 'ByUser'].includes(method))
     errors.push(notSupportedField('spec.distinguisherMethod.type', method, ['ByNamespace', 'ByUser']))
   spec.rules?.forEach((rule, i) => {
     const at = `spec.rules[${i}]`
-    if (rule.subjects.length === 0) errors.push(requiredField(`${at}.subjects`, 'subjects must contain at least one value'))
+    if (rule.subjects.length === 0)
+      errors.push(requiredField(`${at}.subjects`, 'subjects must contain at least one value'))
     if ((rule.resourceRules ?? []).length === 0 && (rule.nonResourceRules ?? []).length === 0)
       errors.push(requiredField(at, 'at least one of resourceRules and nonResourceRules has to be non-empty'))
     rule.subjects.forEach((s, j) => {
@@ -108,7 +138,12 @@ function validateFlowSchema({ metadata, spec }: FlowSchema): FieldError[] {
       if (r.apiGroups.length === 0) errors.push(requiredField(`${here}.apiGroups`))
       if (r.resources.length === 0) errors.push(requiredField(`${here}.resources`))
       if ((r.namespaces ?? []).length === 0 && r.clusterScope !== true)
-        errors.push(requiredField(`${here}.namespaces`, 'resource rules that are not cluster scoped must supply at least one namespace'))
+        errors.push(
+          requiredField(
+            `${here}.namespaces`,
+            'resource rules that are not cluster scoped must supply at least one namespace',
+          ),
+        )
     })
   })
   return errors
@@ -197,26 +232,37 @@ export interface PriorityLevelConfiguration extends ObjectOf<typeof priorityLeve
 function validatePriorityLevel({ spec }: PriorityLevelConfiguration): FieldError[] {
   const errors: FieldError[] = []
   if (spec.type === 'Exempt') {
-    if (spec.limited !== undefined) errors.push(forbiddenField('spec.limited', 'must be nil if the type is not Limited'))
+    if (spec.limited !== undefined)
+      errors.push(forbiddenField('spec.limited', 'must be nil if the type is not Limited'))
     return errors
   }
   if (spec.type !== 'Limited') return [notSupportedField('spec.type', spec.type, ['Exempt', 'Limited'])]
   if (spec.exempt !== undefined) errors.push(forbiddenField('spec.exempt', 'must be nil if the type is Limited'))
-  if (spec.limited === undefined) return [...errors, requiredField('spec.limited', 'must not be empty when type is Limited')]
+  if (spec.limited === undefined)
+    return [...errors, requiredField('spec.limited', 'must not be empty when type is Limited')]
   const { limitResponse, nominalConcurrencyShares = 30, lendablePercent = 0 } = spec.limited
-  if (nominalConcurrencyShares < 0) errors.push(invalidField('spec.limited.nominalConcurrencyShares', nominalConcurrencyShares, 'must be a non-negative integer'))
-  if (lendablePercent < 0 || lendablePercent > 100) errors.push(invalidField('spec.limited.lendablePercent', lendablePercent, 'must be between 0 and 100, inclusive'))
+  if (nominalConcurrencyShares < 0)
+    errors.push(
+      invalidField('spec.limited.nominalConcurrencyShares', nominalConcurrencyShares, 'must be a non-negative integer'),
+    )
+  if (lendablePercent < 0 || lendablePercent > 100)
+    errors.push(invalidField('spec.limited.lendablePercent', lendablePercent, 'must be between 0 and 100, inclusive'))
   if (!['Queue', 'Reject'].includes(limitResponse.type))
     errors.push(notSupportedField('spec.limited.limitResponse.type', limitResponse.type, ['Queue', 'Reject']))
   if (limitResponse.type === 'Queue') {
     const q = limitResponse.queuing
-    if (q === undefined) errors.push(requiredField('spec.limited.limitResponse.queuing', 'must not be empty if limited.limitResponse.type is Queue'))
+    if (q === undefined)
+      errors.push(
+        requiredField('spec.limited.limitResponse.queuing', 'must not be empty if limited.limitResponse.type is Queue'),
+      )
     else {
       const at = 'spec.limited.limitResponse.queuing'
       if ((q.queues ?? 64) < 1) errors.push(invalidField(`${at}.queues`, q.queues, 'must be positive'))
-      if ((q.queueLengthLimit ?? 50) < 1) errors.push(invalidField(`${at}.queueLengthLimit`, q.queueLengthLimit, 'must be positive'))
+      if ((q.queueLengthLimit ?? 50) < 1)
+        errors.push(invalidField(`${at}.queueLengthLimit`, q.queueLengthLimit, 'must be positive'))
       if ((q.handSize ?? 8) < 1) errors.push(invalidField(`${at}.handSize`, q.handSize, 'must be positive'))
-      if ((q.handSize ?? 8) > (q.queues ?? 64)) errors.push(invalidField(`${at}.handSize`, q.handSize, `should not be greater than queues (${q.queues})`))
+      if ((q.handSize ?? 8) > (q.queues ?? 64))
+        errors.push(invalidField(`${at}.handSize`, q.handSize, `should not be greater than queues (${q.queues})`))
     }
   }
   return errors

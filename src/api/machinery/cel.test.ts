@@ -261,17 +261,11 @@ describe('validation rules', () => {
       validateRules(schema, value, old).map(({ type, field, message }) => [type, field, message])
     expect(lines({ replicas: 1, max: 2, fixed: 'a', ports: [{ port: 1 }] })).toEqual([])
     expect(lines({ replicas: 3, max: 2 })).toEqual([
-      [
-        'FieldValueInvalid',
-        'replicas',
-        'Invalid value: failed rule: !has(self.max) || self.replicas <= self.max',
-      ],
+      ['FieldValueInvalid', 'replicas', 'Invalid value: failed rule: !has(self.max) || self.replicas <= self.max'],
     ])
     expect(lines({ replicas: 0 })).toEqual([['FieldValueInvalid', 'replicas', 'Invalid value: 0: must be positive']])
     expect(lines({ fixed: 'b' }, { fixed: 'a' })).toEqual([['FieldValueForbidden', 'fixed', 'Forbidden: is immutable']])
-    expect(lines({ ports: [{ port: 200 }] })).toEqual([
-      ['FieldValueInvalid', 'ports', 'Invalid value: too large: 200'],
-    ])
+    expect(lines({ ports: [{ port: 200 }] })).toEqual([['FieldValueInvalid', 'ports', 'Invalid value: too large: 200']])
     expect(lines({ replicas: 0, max: 1 }, { replicas: 0, max: 2 })).toEqual([])
   })
 })

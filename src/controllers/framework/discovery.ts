@@ -50,6 +50,12 @@ interface Groups {
 /** Every resource once, in its group's preferred version where it is served there. Subresources are left out. */
 export async function discover(client: Client, builtin: readonly Kind[]): Promise<Discovery> {
   const known = new Map(builtin.map((kind) => [`${kind.group}/${kind.plural}`, kind]))
+  /** Old names of stored kinds (extensions/ingresses ...) show the same objects once more. */
+  const aliases = new Set(
+    builtin.flatMap((kind) =>
+      (kind.versions ?? []).filter(({ group }) => group !== kind.group).map(({ group }) => `${group}/${kind.plural}`),
+    ),
+  )
   const found = new Map<string, DiscoveredKind>()
   const failures = new Map<string, string>()
   async function addVersion(group: string, version: string): Promise<void> {
@@ -58,7 +64,7 @@ export async function discover(client: Client, builtin: readonly Kind[]): Promis
       const { resources } = await readJson<{ resources: readonly ApiResource[] }>(client, path)
       for (const resource of resources) {
         const id = `${group}/${resource.name}`
-        if (resource.name.includes('/') || found.has(id)) continue
+        if (resource.name.includes('/') || found.has(id) || aliases.has(id)) continue
         const kind = known.get(id) ?? unknownKind(group, version, resource)
         found.set(id, { kind, verbs: new Set(resource.verbs ?? []) })
       }

@@ -97,7 +97,7 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
       owners.set(id, { sandboxId: id, podUid: config.metadata.uid })
       return id
     },
-    stopPodSandbox: (id) => unlessGone(call(cri.stopPodSandbox, { id })),
+    stopPodSandbox: (id) => unlessGone(unlessShimWent(() => call(cri.stopPodSandbox, { id }))),
     async removePodSandbox(id) {
       await unlessGone(call(cri.removePodSandbox, { id }))
       for (const [containerId, owner] of owners) if (owner.sandboxId === id) owners.delete(containerId)
@@ -122,7 +122,11 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
       await call(cri.startContainer, { id })
     },
     stopContainer: (id, timeoutSeconds) =>
-      unlessGone(call(cri.stopContainer, { id, timeout: timeoutSeconds }, timeoutSeconds * 1000 + requestMs)),
+      unlessGone(
+        unlessShimWent(() =>
+          call(cri.stopContainer, { id, timeout: timeoutSeconds }, timeoutSeconds * 1000 + requestMs),
+        ),
+      ),
     async removeContainer(id) {
       await unlessGone(call(cri.removeContainer, { id }))
       owners.delete(id)
@@ -201,6 +205,18 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
             inodesUsed: first.inodesUsed?.value ?? 0,
           }
     },
+  }
+}
+
+/** Stops again where containerd's shim went away while it was asked: its container has ended, and a second try says so. */
+export async function unlessShimWent<T>(stop: () => Promise<T>, delayMs = 50): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await stop()
+    } catch (error) {
+      if (attempt === 3 || !(error instanceof GrpcError) || !error.description.includes('ttrpc: closed')) throw error
+      await new Promise((resolve) => setTimeout(resolve, delayMs))
+    }
   }
 }
 

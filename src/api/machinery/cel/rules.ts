@@ -176,6 +176,7 @@ function runRule(
       return void fail('FieldValueRequired', `Required value: ${text}`)
     case 'FieldValueDuplicate':
       return void fail('FieldValueDuplicate', `Duplicate value${shown === '' ? '' : `: ${JSON.stringify(value)}`}`)
+    case undefined:
     default:
       return void fail('FieldValueInvalid', `Invalid value:${shown} ${text}`)
   }
