@@ -25,7 +25,7 @@ import { lockDataDir } from './data-lock.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
 
 export type RuntimeChoice = 'containerd' | 'sim' | `unix://${string}`
-export type StoreChoice = 'lmdb' | 'memory'
+export type StoreChoice = 'lmdb' | 'memory' | `etcd=${string}`
 export interface ServeOptions {
   readonly dataDir: string
   /** Undefined: every address, 6443 or a free port. */
@@ -202,6 +202,11 @@ function refuse(error: unknown, at: ServeOptions['listen']): never {
 
 async function openStore({ dataDir, store }: ServeOptions, { clock }: HostClusterPorts): Promise<Store> {
   if (store === 'memory') return (await import('../store/memory.ts')).openMemoryStore({ clock })
+  if (store.startsWith('etcd='))
+    return (await import('../store/etcd.ts')).openEtcdStore({
+      endpoints: store.slice('etcd='.length).split(','),
+      clock,
+    })
   return (await import('../store/lmdb.ts')).openLmdbStore({ directory: join(dataDir, 'store'), clock })
 }
 

@@ -27,7 +27,11 @@ export const up: Command = {
       value: 'NAME',
       help: 'containerd (our own, default), sim (simulated containers, needs no root), or unix:///PATH.sock of any CRI runtime',
     },
-    store: { type: 'string', value: 'NAME', help: 'lmdb (default) or memory (forgets everything at the end)' },
+    store: {
+      type: 'string',
+      value: 'NAME',
+      help: 'lmdb (default), memory (forgets everything at the end), or etcd=http://HOST:2379,... for an etcd of yours',
+    },
     kubeconfig: { type: 'string', value: 'FILE', help: 'merge the context "coxswain" into this file too' },
     detach: { type: 'boolean', short: 'd', help: 'return when the cluster is ready, and leave it running' },
     yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
@@ -72,7 +76,9 @@ export function runtimeOf(text = 'containerd'): RuntimeChoice {
 }
 export function storeOf(text = 'lmdb'): StoreChoice {
   if (text === 'lmdb' || text === 'memory') return text
-  throw new CliError(`--store wants lmdb or memory, not "${text}"`, 2)
+  const urls = /^etcd=(.+)$/.exec(text)?.[1]?.split(',')
+  if (urls?.every((url) => /^https?:\/\/[^/\s]+$/.test(url)) === true) return text as StoreChoice
+  throw new CliError(`--store wants lmdb, memory or etcd=http://HOST:2379,..., not "${text}"`, 2)
 }
 
 /** Root, Linux and programs: one line that says what to do where something is wanting. */
