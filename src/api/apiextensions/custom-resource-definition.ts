@@ -18,6 +18,7 @@ import {
   time,
 } from '../machinery/schema.ts'
 import { APIEXT, type JsonSchemaProps, jsonSchemaProps } from './json-schema-props.ts'
+import { settleSchema } from './settle-schema.ts'
 import { validateDefinition, validateDefinitionUpdate } from './crd-validation.ts'
 
 /** Its absence is reported by the rules of definitions, in their own words. */
@@ -169,6 +170,10 @@ export const customResourceDefinitions = defineKind<CustomResourceDefinition>({
         ? spec.names.kind.toLowerCase()
         : spec.names.singular
     if ((spec.names.listKind ?? '') === '' && spec.names.kind !== '') spec.names.listKind = `${spec.names.kind}List`
+    for (const version of spec.versions) {
+      const props = version.schema?.openAPIV3Schema
+      if (props !== undefined) settleSchema(props)
+    }
     spec.conversion ??= { strategy: 'None' }
     const service = spec.conversion.webhook?.clientConfig?.service
     if (service !== undefined) service.port ??= 443

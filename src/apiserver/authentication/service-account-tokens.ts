@@ -32,7 +32,7 @@ export function serviceAccountTokens(serverOf: () => ServerContext): TokenChecke
   }
   const check = async (token: string, audiences: readonly string[]): Promise<CheckedToken | undefined> => {
     const claims = await claimsOf(token)
-    if (claims === undefined) return undefined
+    if (claims === undefined || !isComplete(claims)) return undefined
     const server = serverOf()
     const nowSeconds = server.clock.now() / 1000
     if (claims.exp < nowSeconds || claims.nbf > nowSeconds + 1) return undefined
@@ -52,6 +52,10 @@ export function serviceAccountTokens(serverOf: () => ServerContext): TokenChecke
     },
   }
 }
+
+/** A signature says who wrote a token, not that anything stands in it. */
+const isComplete = ({ exp, nbf, aud }: Partial<TokenClaims>): boolean =>
+  typeof exp === 'number' && typeof nbf === 'number' && Array.isArray(aud)
 
 async function userOf(server: ServerContext, claims: TokenClaims): Promise<UserInfo | undefined> {
   const bound = claims['kubernetes.io']
