@@ -5,7 +5,8 @@ import { testClock, testServer, textAt, type Loose } from '../testing/server.ts'
 const services = '/api/v1/namespaces/default/services'
 const service = (name: string, spec: object = {}) => ({ metadata: { name }, spec: { ports: [{ port: 80 }], ...spec } })
 const addresses = '/apis/networking.k8s.io/v1/ipaddresses'
-const portOf = (json: Loose) => (json['spec']?.['ports'] as unknown as { nodePort?: number }[])[0]?.nodePort ?? 0
+const portOf = (json: Loose) =>
+  (json['spec']?.['ports'] as unknown as { nodePort?: number }[] | undefined)?.[0]?.nodePort ?? 0
 const small = { settings: { serviceCidrs: ['10.0.0.0/29'], nodePorts: { from: 30000, to: 30002 } } }
 
 describe('service addresses', () => {
