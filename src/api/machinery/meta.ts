@@ -53,7 +53,9 @@ export const objectMeta = object(`${META}ObjectMeta`, {
   uid: optional(5, string(), { omitZero: true }),
   resourceVersion: optional(6, string(), { omitZero: true }),
   generation: optional(7, int64(), { omitZero: true }),
-  creationTimestamp: optional(8, time()),
+  creationTimestamp: optional(8, time(), {
+    description: 'CreationTimestamp is a timestamp of the moment in which the server made the object.',
+  }),
   deletionTimestamp: optional(9, time()),
   deletionGracePeriodSeconds: optional(10, int64()),
   labels: optional(11, map(string())),

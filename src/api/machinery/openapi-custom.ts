@@ -22,21 +22,24 @@ export function publishedRoot(
   // v2 cannot say "and anything else" of a whole object: nothing is said then.
   if (dialect === 'v2' && props['x-kubernetes-preserve-unknown-fields'] === true) return { type: 'object' }
   const body = publish(props, dialect, definitions)
-  const text = { type: 'string' }
   return {
     ...body,
     type: 'object',
     properties: {
       ...(isObject(body['properties']) ? body['properties'] : {}),
-      apiVersion: text,
-      kind: text,
+      apiVersion: {
+        description: 'APIVersion defines the group and version that this object is written in.',
+        type: 'string',
+      },
+      kind: { description: 'Kind is the name of what this object is, in CamelCase.', type: 'string' },
       metadata: metadataOf(dialect, definitions),
     },
   }
 }
 function metadataOf(dialect: Dialect, definitions: Pick<Definitions, 'refer'>): JsonObject {
   const reference = definitions.refer(objectMeta)
-  return dialect === 'v2' ? reference : { allOf: [reference] }
+  const description = "Standard object's metadata: name, labels, owners and what the server keeps."
+  return dialect === 'v2' ? { description, ...reference } : { description, allOf: [reference] }
 }
 
 function publish(props: JsonObject, dialect: Dialect, definitions: Pick<Definitions, 'refer'>): JsonObject {
