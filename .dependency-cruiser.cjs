@@ -1,4 +1,4 @@
-// The house rules: imports run one way (cycles are oxlint's import/no-cycle). ports <- api <- store <- client <- apiserver <- controllers, scheduler, kubelet,
+// The house rules: imports run one way (cycles are oxlint's import/no-cycle). ports <- api <- store <- client <- why <- apiserver <- controllers, scheduler, kubelet,
 // proxy, dns, metrics <- cluster.ts <- host, sim <- cli. Siblings meet only through the API.
 const layer = (name, from, to, comment) => ({ name, comment, severity: 'error', from: { path: `${from}/` }, to: { path: to } })
 const siblings = ['controllers', 'scheduler', 'kubelet', 'proxy', 'dns', 'cli']
@@ -8,7 +8,8 @@ module.exports = {
     layer('api-is-pure', '^src/api', '^src/(?!(api|ports)/)', 'api knows ports only'),
     layer('store-knows-bytes', '^src/store', '^src/(?!(store|ports)/)', 'the store never sees an API object'),
     layer('client-below-server', '^src/client', '^src/(?!(client|api|ports)/)', 'clients know the api and ports'),
-    layer('apiserver-alone', '^src/apiserver', '^src/(?!(apiserver|store|client|api|ports)/)', 'the API server knows no component'),
+    layer('why-reads-the-api', '^src/why', '^src/(?!(why|client|api|ports)/)', 'explanations read the API, no component'),
+    layer('apiserver-alone', '^src/apiserver', '^src/(?!(apiserver|store|why|client|api|ports)/)', 'the API server knows no component'),
     ...siblings.map((s) =>
       layer(`${s}-stays-apart`, `^src/${s}`, `^src/(${siblings.filter((o) => o !== s).join('|')})/`, 'components meet only through the API')),
     ...siblings.filter((s) => s !== 'cli').map((s) =>

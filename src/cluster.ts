@@ -22,7 +22,7 @@ import type { NodeApi, NodeDialer } from './ports/node-api.ts'
 import type { ClusterPorts, NodePorts } from './ports/ports.ts'
 import type { Transport } from './ports/transport.ts'
 import { type Proxy, startProxy } from './proxy/proxy.ts'
-import { startScheduler } from './scheduler/scheduler.ts'
+import { type Scheduler, startScheduler } from './scheduler/scheduler.ts'
 import { openMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
 
@@ -92,6 +92,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   const { clock, random, log } = ports
   const store = options.store ?? openMemoryStore({ clock })
   const nodes = new Map<string, ClusterNode>()
+  let scheduler: Scheduler | undefined
   const api = await createApiServer({
     store,
     kinds: options.kinds ?? builtinKinds,
@@ -100,6 +101,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     log,
     identity: ports.identity,
     nodes: localDialer(nodes, options.dialer),
+    advice: () => scheduler,
     ...(ports.defer === undefined ? {} : { defer: ports.defer }),
     ...(ports.outgoing === undefined ? {} : { outgoing: ports.outgoing }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
@@ -138,14 +140,15 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     )
   if (options.scheduler !== false) {
     const client = clientFor('system:kube-scheduler', [], 'kube-scheduler')
-    const scheduler = startScheduler({
+    const started = startScheduler({
       client,
       informers: managerInformers,
       clock,
       random,
       log: log.child({ component: 'scheduler' }),
     })
-    running.push({ stop: async () => scheduler.stop() })
+    scheduler = started
+    running.push({ stop: () => started.stop() })
   }
 
   async function addNode(node: NodeOptions): Promise<ClusterNode> {

@@ -7,6 +7,8 @@ import type { NodeDialer } from '../ports/node-api.ts'
 import type { Outgoing } from '../ports/outgoing.ts'
 import type { Random } from '../ports/random.ts'
 import type { Store } from '../store/store.ts'
+import type { Client } from '../client/client.ts'
+import type { SchedulingAdvice } from '../why/scheduling-advice.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
 import type { CheckedToken } from './authentication/service-account-tokens.ts'
@@ -38,6 +40,10 @@ export interface ServerContext {
   readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<CheckedToken | undefined>
   readonly hotLists: HotLists
   readonly metrics: Metrics
+  /** This server as a client sees it, with the rights of `user`. */
+  readonly clientFor: (user: UserInfo) => Client
+  /** The scheduler of this process; undefined where another member schedules. */
+  readonly advice: () => SchedulingAdvice | undefined
   /** More metrics in the same text, of whoever runs the server (its process). */
   readonly ownMetrics: () => string
   readonly options: ServerSettings

@@ -7,6 +7,7 @@ import { dispatchResource } from './dispatch.ts'
 import type { ApiRequest, ApiResponse } from './request.ts'
 import { type RequestInfo, resolveRequestInfo } from './request-info.ts'
 import { pageNotFound, respondError } from './responders/respond.ts'
+import { whyTarget } from './paths/why.ts'
 
 /** Answers a request; never throws. */
 export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<ApiResponse> {
@@ -30,7 +31,7 @@ async function answer(pipeline: Pipeline, request: ApiRequest, info: RequestInfo
   const { server } = pipeline
   const caller = await authenticate(request, pipeline.authenticators)
   const user = await impersonate(request, caller, server.authorizer)
-  await authorizeRequest(server.authorizer, user, info)
+  await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info)
   if (!info.isResource) return (await pipeline.paths(server, request, info, user)) ?? pageNotFound()
   return dispatchResource(server, request, info, user)
 }

@@ -29,6 +29,7 @@ import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
 import { directTransport } from './transport.ts'
 import type { Defer } from './watch/hub.ts'
+import type { SchedulingAdvice } from '../why/scheduling-advice.ts'
 
 export interface ApiServerOptions {
   readonly store: Store
@@ -47,6 +48,8 @@ export interface ApiServerOptions {
   readonly authorizers?: readonly Authorizer[]
   /** Prometheus text that /metrics shows beside the server's own. */
   readonly metrics?: () => string
+  /** The scheduler of this process, for /why. */
+  readonly advice?: () => SchedulingAdvice | undefined
   /** Gathers the watch events of one moment before they are sent; default: the end of the current microtask. The host
    * gives one turn of the event loop, so that writers that commit together make one frame per watcher. */
   readonly defer?: Defer
@@ -98,6 +101,8 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     hotLists: new HotLists(),
     metrics: new Metrics(),
     ownMetrics: options.metrics ?? (() => ''),
+    clientFor: (user) => createClient(directTransport((request) => handle(pipeline, request), user)),
+    advice: options.advice ?? (() => undefined),
   }
   const pipeline: Pipeline = {
     server,

@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     summary: 'show an object with its events',
     load: async () => (await import('./commands/describe.ts')).describe,
   },
+  why: {
+    summary: 'explain why an object is as it is, and what would help',
+    load: async () => (await import('./commands/why.ts')).why,
+  },
   apply: {
     summary: 'create or change objects from files',
     load: async () => (await import('./commands/apply.ts')).apply,

@@ -1,14 +1,11 @@
-// The smallest change that would let a pod be placed. Every refusal has remedies; each is tried, alone and then together
-// with what else the same node refuses, and only what was seen to help is suggested.
+// The smallest change that would let a pod be placed. Every refusal has remedies; they are tried together with those for
+// what else the same node refuses, and only what was seen to help is suggested.
 import type { Node } from '../api/core/node.ts'
 import type { Pod } from '../api/core/pod.ts'
-import { tolerates } from '../api/core/toleration.ts'
 import { type Change, type Explanation, type NodeAnswer, tryChange } from './explain.ts'
 import type { FrameworkRun } from './framework-run.ts'
-import { amountOf, CPU, EPHEMERAL_STORAGE, MEMORY } from './state/amounts.ts'
+import { type Remedy, remediesOf } from './remedies.ts'
 import type { ClusterState } from './state/cluster-state.ts'
-import type { NodeInfo } from './state/node-info.ts'
-import type { PodInfo } from './state/pod-info.ts'
 
 export interface Suggestion {
   /** What to do, one line each: "tolerate the taint gpu=true:NoSchedule". */
@@ -17,153 +14,33 @@ export interface Suggestion {
   /** A node where the pod would then fit. */
   readonly node: string
 }
-interface Remedy {
-  readonly step: string
-  /** Changes the pod, or the node. */
-  readonly pod?: (pod: Pod) => Pod
-  readonly node?: (node: Node) => Node
-}
 
-const withSpec = (pod: Pod, spec: Partial<Pod['spec']>): Pod => ({ ...pod, spec: { ...pod.spec, ...spec } })
-const without = <T extends object, K extends keyof T>(value: T, key: K): Omit<T, K> => {
-  const { [key]: _, ...rest } = value
-  return rest
-}
-
-/** Remedies for what one plugin says of one node. */
-type Remedies = (pod: PodInfo, node: NodeInfo, state: ClusterState) => readonly Remedy[]
-
-const tolerateTaints: Remedies = (pod, node) =>
-  node.hardTaints
-    .filter((taint) => !pod.tolerations.some((toleration) => tolerates(toleration, taint)))
-    .map(({ key, value = '', effect }) => ({
-      step: `tolerate the taint ${key}${value === '' ? '' : `=${value}`}:${effect} of ${node.name}`,
-      pod: (p) => {
-        const toleration =
-          value === '' ? { key, operator: 'Exists', effect } : { key, operator: 'Equal', value, effect }
-        return withSpec(p, { tolerations: [...(p.spec.tolerations ?? []), toleration] })
-      },
-    }))
-
-const uncordon: Remedies = (_pod, { name }) => [
-  { step: `uncordon the node ${name}`, node: (node) => ({ ...node, spec: without(node.spec, 'unschedulable') }) },
-]
-
-const matchNode: Remedies = ({ pod }, { name, labels }) => {
-  const missing = Object.entries(pod.spec.nodeSelector ?? {}).filter(([key, value]) => labels[key] !== value)
-  const remedies: Remedy[] = []
-  if (missing.length > 0)
-    remedies.push({
-      step: `label the node ${name} with ${missing.map(([key, value]) => `${key}=${value}`).join(',')}`,
-      node: (node) => ({
-        ...node,
-        metadata: { ...node.metadata, labels: { ...node.metadata.labels, ...Object.fromEntries(missing) } },
-      }),
-    })
-  else
-    remedies.push({
-      step: `loosen the required node affinity so that it admits ${name}`,
-      pod: (p) => withSpec(p, { affinity: { ...p.spec.affinity, nodeAffinity: {} } }),
-    })
-  return remedies
-}
-
-/** An amount as a quantity that is easy to read and never too large. */
-function quantity(id: number, amount: number): string {
-  if (id === CPU) return `${amount}m`
-  if (id !== MEMORY && id !== EPHEMERAL_STORAGE) return String(amount)
-  return amount >= 2 ** 20 ? `${Math.floor(amount / 2 ** 20)}Mi` : String(amount)
-}
-/** The pod's requests cut down to what the node has left, the largest container first. */
-function cutRequests(pod: Pod, name: string, id: number, excess: number, amountIn: (text: string) => number): Pod {
-  let left = excess
-  const { containers } = pod.spec
-  const amounts = containers.map(({ resources }) => amountIn(resources?.requests?.[name] ?? '0'))
-  const cut = containers.map((container, i) => {
-    const amount = amounts[i] ?? 0
-    if (left <= 0 || amount !== Math.max(...amounts)) return container
-    const kept = Math.max(0, amount - left)
-    left -= amount - kept
-    const requests = { ...container.resources?.requests, [name]: quantity(id, kept) }
-    return { ...container, resources: { ...container.resources, requests } }
-  })
-  return withSpec(pod, { containers: cut })
-}
-const makeRoom: Remedies = (pod, node, state) => {
-  const remedies: Remedy[] = []
-  for (const [i, id] of pod.requests.ids.entries()) {
-    const wanted = pod.requests.amounts[i] ?? 0
-    const free = node.allocatable.get(id) - node.requested.get(id)
-    if (wanted <= free || free <= 0) continue
-    const name = state.resources.nameOf(id)
-    remedies.push({
-      step: `request at most ${quantity(id, free)} of ${name} (now ${quantity(id, wanted)}): ${node.name} has no more left`,
-      pod: (p) => cutRequests(p, name, id, wanted - free, (text) => amountOf(id, text)),
-    })
-  }
-  return remedies
-}
-const dropPorts: Remedies = (pod, node) => {
-  const { name } = node
-  const taken = pod.ports.filter((port) => node.usesPort(port)).map(({ port }) => port)
-  return [
-    {
-      step: `use other host ports than ${taken.join(', ')}: pods of ${name} hold them`,
-      pod: (p) =>
-        withSpec(p, {
-          containers: p.spec.containers.map((c) => ({
-            ...c,
-            ports: (c.ports ?? []).map((port) =>
-              taken.includes(`${port.protocol || 'TCP'}/${port.hostPort ?? 0}`) ? without(port, 'hostPort') : port,
-            ),
-          })),
-        }),
-    },
-  ]
-}
-const softenAffinity: Remedies = () => [
-  {
-    step: 'make the pod (anti-)affinity preferred instead of required',
-    pod: (p) =>
-      withSpec(p, {
-        affinity: p.spec.affinity?.nodeAffinity === undefined ? {} : { nodeAffinity: p.spec.affinity.nodeAffinity },
-      }),
-  },
-]
-const softenSpread: Remedies = () => [
-  {
-    step: 'let the topology spread constraints be broken (whenUnsatisfiable: ScheduleAnyway)',
-    pod: (p) =>
-      withSpec(p, {
-        topologySpreadConstraints: (p.spec.topologySpreadConstraints ?? []).map((c) => ({
-          ...c,
-          whenUnsatisfiable: 'ScheduleAnyway',
-        })),
-      }),
-  },
-]
-
-const remediesOf: Readonly<Record<string, Remedies>> = {
-  TaintToleration: tolerateTaints,
-  NodeUnschedulable: uncordon,
-  NodeAffinity: matchNode,
-  NodeResourcesFit: makeRoom,
-  NodePorts: dropPorts,
-  InterPodAffinity: softenAffinity,
-  PodTopologySpread: softenSpread,
-}
+/** Combinations tried for one node. */
+const maxCombinations = 8
+const hostnameLabel = 'kubernetes.io/hostname'
 
 function changeOf(pod: Pod, node: Node | undefined, remedies: readonly Remedy[]): Change {
   let changedPod = pod
   let changedNode = node
+  const removePods: string[] = []
   for (const remedy of remedies) {
     if (remedy.pod !== undefined) changedPod = remedy.pod(changedPod)
     if (remedy.node !== undefined && changedNode !== undefined) changedNode = remedy.node(changedNode)
+    removePods.push(...(remedy.removePods ?? []))
   }
   return {
     ...(changedPod === pod ? {} : { pod: changedPod }),
     ...(changedNode === node || changedNode === undefined ? {} : { nodes: [changedNode] }),
+    ...(removePods.length === 0 ? {} : { removePods }),
   }
+}
+
+/** One alternative of each list, in every way, the first of each first. */
+function combinations<T>(lists: readonly (readonly (readonly T[])[])[]): readonly (readonly T[])[] {
+  let all: readonly (readonly T[])[] = [[]]
+  for (const alternatives of lists)
+    all = all.flatMap((head) => alternatives.map((tail) => [...head, ...tail])).slice(0, maxCombinations)
+  return all
 }
 
 /** Suggestions with the fewest steps, at most `limit`; each was tried on `state`, a copy. */
@@ -172,35 +49,59 @@ export function suggest(
   state: ClusterState,
   pod: Pod,
   explanation: Explanation,
-  limit = 3,
+  limit = 5,
 ): readonly Suggestion[] {
-  if (explanation.fits.length > 0) return []
+  if (explanation.fits.length > 0 || explanation.preFilter !== undefined) return []
   const info = state.parse(pod)
   const nearest = [...explanation.nodes].sort((a, b) => a.refusals.length - b.refusals.length)
   const found: Suggestion[] = []
-  const said = new Set<string>()
+  const helped = new Set<string>()
   for (const answer of representatives(nearest)) {
-    if (found.length >= limit) break
+    const group = refusalKey(answer)
     const node = state.node(answer.node)
-    if (node === undefined) continue
-    const remedies = answer.refusals.map(({ plugin }) => remediesOf[plugin]?.(info, node, state) ?? [])
-    if (remedies.some((some) => some.length === 0)) continue
-    const chosen = remedies.flat()
-    const steps = chosen.map(({ step }) => step)
-    if (said.has(steps.join())) continue
-    said.add(steps.join())
-    const change = changeOf(pod, node.node, chosen)
-    if (tryChange(run, state, pod, change).fits.includes(answer.node)) found.push({ steps, change, node: answer.node })
+    // nodes that are refused alike need the like: one of them is example enough
+    if (node === undefined || helped.has(group)) continue
+    const lists = answer.refusals.map(({ plugin }) => remediesOf[plugin]?.(info, node, state) ?? [])
+    for (const chosen of combinations(lists)) {
+      const change = changeOf(pod, node.node, chosen)
+      if (!tryChange(run, state, pod, change).fits.includes(answer.node)) continue
+      helped.add(group)
+      found.push({ steps: chosen.map(({ step }) => step), change, node: answer.node })
+    }
   }
-  return found.sort((a, b) => a.steps.length - b.steps.length)
+  const smallest = found.sort((a, b) => a.steps.length - b.steps.length)
+  const another = newNode(run, state, pod, nearest)
+  return another === undefined ? smallest.slice(0, limit) : [...smallest.slice(0, Math.max(1, limit - 1)), another]
 }
+
+/** A further node like one that is there, empty, if the pod would fit on it. */
+function newNode(
+  run: FrameworkRun,
+  state: ClusterState,
+  pod: Pod,
+  nodes: readonly NodeAnswer[],
+): Suggestion | undefined {
+  for (const answer of representatives(nodes, 1)) {
+    const like = state.node(answer.node)?.node
+    if (like === undefined) continue
+    const name = `another-${like.metadata.name}`
+    const metadata = { ...like.metadata, name, uid: name, labels: { ...like.metadata.labels, [hostnameLabel]: name } }
+    const change = { nodes: [{ ...like, metadata }] }
+    if (!tryChange(run, state, pod, change).fits.includes(name)) continue
+    return { steps: [`add a node like ${like.metadata.name}`], change, node: name }
+  }
+  return undefined
+}
+
+const refusalKey = ({ refusals }: NodeAnswer): string =>
+  refusals.map(({ plugin, reasons }) => `${plugin}:${reasons.join()}`).join('|')
 /** A few nodes of every combination of refusing plugins: thousands of alike nodes teach nothing more. */
-function representatives(nodes: readonly NodeAnswer[]): NodeAnswer[] {
+function representatives(nodes: readonly NodeAnswer[], each = 8): NodeAnswer[] {
   const seen = new Map<string, number>()
-  return nodes.filter(({ refusals }) => {
-    const key = refusals.map(({ plugin, reasons }) => `${plugin}:${reasons.join()}`).join('|')
+  return nodes.filter((answer) => {
+    const key = refusalKey(answer)
     const count = (seen.get(key) ?? 0) + 1
     seen.set(key, count)
-    return count <= 8
+    return count <= each
   })
 }

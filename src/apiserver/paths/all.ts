@@ -7,19 +7,21 @@ import { discovery } from './discovery.ts'
 import { health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { versionInfo } from './version.ts'
+import { why, whyPrefix } from './why.ts'
 
 /** Undefined for paths that nobody serves. */
 export async function answerPath(
   server: ServerContext,
   request: ApiRequest,
   info: RequestInfo,
-  _user: UserInfo,
+  user: UserInfo,
 ): Promise<ApiResponse | undefined> {
   const path = info.path.length > 1 && info.path.endsWith('/') ? info.path.slice(0, -1) : info.path
   if (path === '/api' || path === '/apis' || path.startsWith('/api/') || path.startsWith('/apis/')) {
     return discovery(server, request, path)
   }
   if (path.startsWith('/openapi/')) return openApi(server, request, info)
+  if (path.startsWith(whyPrefix)) return why(server, request, user)
   switch (path) {
     case '/version':
       return documentResponse(request, versionInfo)

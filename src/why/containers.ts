@@ -1,0 +1,219 @@
+// Why a container is not running, or runs and is not ready: pure, from the pod's spec and status and its events.
+import type { Container } from '../api/core/container.ts'
+import type { ContainerStateTerminated, ContainerStatus } from '../api/core/container-status.ts'
+import type { Event } from '../api/core/event.ts'
+import type { Pod } from '../api/core/pod.ts'
+import { advice, type Cause, cause, type Remedy } from './answer.ts'
+import { newest } from './reader.ts'
+
+export interface ContainerFacts {
+  readonly pod: Pod
+  readonly events: readonly Event[]
+  /** Last lines of the log of the run that ended, by container. */
+  readonly words: ReadonlyMap<string, readonly string[]>
+}
+interface Found {
+  readonly cause: Cause
+  readonly remedies: readonly Remedy[]
+}
+
+const aboutOf = (name: string) => `container ${name}`
+const endHints: Readonly<Record<number, string>> = {
+  126: 'the command cannot be executed (no permission, or not a program)',
+  127: 'the command was not found in the image',
+  137: 'it was killed (signal 9)',
+  139: 'it touched memory that is not its own (signal 11)',
+  143: 'it was asked to end (signal 15)',
+}
+
+function ended(spec: Container | undefined, pod: Pod, end: ContainerStateTerminated, words: readonly string[]): Found {
+  const { exitCode, reason = '', message = '' } = end
+  const about = aboutOf(spec?.name ?? '')
+  const said = words.length === 0 ? '' : `; its last words: ${words.map((word) => JSON.stringify(word)).join(' ')}`
+  if (reason === 'OOMKilled') {
+    const limit = spec?.resources?.limits?.['memory']
+    return {
+      cause: cause(about, 'OOMKilled', `it needed more memory than ${limit ?? 'the node could give'}${said}`),
+      remedies: [advice(`raise the memory limit of container ${spec?.name} (now ${limit ?? 'none'})`)],
+    }
+  }
+  if (exitCode === 0 && pod.spec.restartPolicy === 'Always')
+    return {
+      cause: cause(
+        about,
+        'Completed',
+        `it ends by itself with exit code 0, and a pod with restartPolicy Always runs on${said}`,
+      ),
+      remedies: [advice('let the command run on, or use a Job for work that ends')],
+    }
+  const hint = endHints[exitCode]
+  const detail = [hint, message.trim()].filter((part) => part !== undefined && part !== '').join('; ')
+  const text = `exit code ${exitCode}${detail === '' ? '' : `: ${detail}`}${said}`
+  const fix =
+    exitCode === 127 || exitCode === 126 || reason === 'ContainerCannotRun' || reason === 'StartError'
+      ? 'correct the command or the image of'
+      : 'mend what ends'
+  return {
+    cause: cause(about, reason || 'Error', text),
+    remedies: [advice(`${fix} container ${spec?.name} (cox logs --previous ${pod.metadata.name} shows what it said)`)],
+  }
+}
+
+function pullRemedies(image: string, message: string): readonly Remedy[] {
+  if (/unauthorized|authentication|denied|401|403/i.test(message))
+    return [advice(`give the pod imagePullSecrets that may pull ${image}`)]
+  return [
+    advice(`correct the image name ${image}`),
+    advice(`load the image into the node: docker save ${image} | cox image load -`),
+  ]
+}
+
+function waiting(facts: ContainerFacts, spec: Container | undefined, status: ContainerStatus): Found {
+  const { reason = 'ContainerCreating', message = '' } = status.state?.waiting ?? {}
+  const about = aboutOf(status.name)
+  const image = spec?.image ?? status.image
+  switch (reason) {
+    case 'CrashLoopBackOff': {
+      const end = status.lastState?.terminated
+      if (end === undefined) return { cause: cause(about, reason, message), remedies: [] }
+      const { events, pod, words } = facts
+      const last = ended(spec, pod, end, words.get(status.name) ?? [])
+      const killed = events.find(
+        (e) => e.reason === 'Killing' && /failed (liveness|startup) probe/.test(e.message ?? ''),
+      )
+      const probe = newest(events, 'Unhealthy')
+      if (killed !== undefined && probe !== undefined)
+        return {
+          cause: cause(about, reason, `${message}; ${status.restartCount} restarts`, [
+            cause(about, 'ProbeFailed', killed.message ?? '', [cause(about, 'Unhealthy', probe.message ?? '')]),
+          ]),
+          remedies: [
+            advice(
+              `mend what the probe of container ${status.name} asks for, or give it more time (failureThreshold, a startupProbe)`,
+            ),
+          ],
+        }
+      return { ...last, cause: cause(about, reason, `${message}; ${status.restartCount} restarts`, [last.cause]) }
+    }
+    case 'ErrImagePull':
+    case 'ImagePullBackOff':
+    case 'ErrImageNeverPull':
+    case 'InvalidImageName':
+    case 'ImageInspectError': {
+      const event = facts.events.find((e) => e.reason === 'Failed' && e.message?.startsWith('Failed to pull image'))
+      const detail =
+        event?.message === undefined || event.message === message
+          ? []
+          : [cause(`image ${image}`, 'PullFailed', event.message)]
+      return {
+        cause: cause(about, reason, message, detail),
+        remedies: pullRemedies(image, `${message} ${event?.message ?? ''}`),
+      }
+    }
+    case 'CreateContainerConfigError': {
+      const missing = /^(configmap|secret) "([^"]+)" not found/.exec(message)
+      const key = /^couldn't find key (\S+) in (ConfigMap|Secret) (?:[^\s/]+\/)?(\S+)/.exec(message)
+      if (missing !== null)
+        return {
+          cause: cause(about, reason, message, [cause(`${missing[1]}/${missing[2]}`, 'NotFound', 'it does not exist')]),
+          remedies: [advice(`create the ${missing[1]} ${missing[2]}, or make the reference optional`)],
+        }
+      if (key !== null)
+        return {
+          cause: cause(about, reason, message, [
+            cause(`${key[2]?.toLowerCase()}/${key[3]}`, 'KeyNotFound', `it has no key ${key[1]}`),
+          ]),
+          remedies: [advice(`add the key ${key[1]} to the ${key[2]} ${key[3]}, or make the reference optional`)],
+        }
+      return { cause: cause(about, reason, message), remedies: [] }
+    }
+    case 'ContainerCreating':
+    case 'PodInitializing': {
+      const event = newest(
+        facts.events,
+        'FailedMount',
+        'FailedAttachVolume',
+        'FailedMapVolume',
+        'FailedCreatePodSandBox',
+      )
+      const because = event === undefined ? [] : [cause('volumes and sandbox', event.reason ?? '', event.message ?? '')]
+      const missing = /(configmap|secret) "([^"]+)" not found/.exec(event?.message ?? '')
+      return {
+        cause: cause(about, reason, message === '' ? 'the node prepares it' : message, because),
+        remedies:
+          missing === null ? [] : [advice(`create the ${missing[1]} ${missing[2]}, or make the volume optional`)],
+      }
+    }
+    default:
+      return { cause: cause(about, reason, message), remedies: [] }
+  }
+}
+
+function unready({ events }: ContainerFacts, spec: Container | undefined, status: ContainerStatus): Found {
+  const about = aboutOf(status.name)
+  const probe = newest(events, 'Unhealthy')?.message
+  const because = probe === undefined ? [] : [cause(about, 'Unhealthy', probe)]
+  if (spec?.startupProbe !== undefined && status.started !== true)
+    return {
+      cause: cause(about, 'StartupProbe', 'its startup probe has not succeeded yet', because),
+      remedies: [
+        advice(`mend what the startup probe of container ${status.name} asks for, or raise its failureThreshold`),
+      ],
+    }
+  if (spec?.readinessProbe !== undefined)
+    return {
+      cause: cause(about, 'ReadinessProbe', 'its readiness probe does not succeed', because),
+      remedies: [advice(`mend what the readiness probe of container ${status.name} asks for`)],
+    }
+  return {
+    cause: cause(about, 'ContainersNotReady', 'it was started and is not reported ready yet', because),
+    remedies: [],
+  }
+}
+
+function explainOne(facts: ContainerFacts, spec: Container | undefined, status: ContainerStatus): Found | undefined {
+  const { pod, words } = facts
+  const { state } = status
+  if (state?.terminated !== undefined) {
+    if (state.terminated.exitCode === 0 && pod.spec.restartPolicy !== 'Always') return undefined
+    return ended(spec, pod, state.terminated, words.get(status.name) ?? [])
+  }
+  if (state?.running !== undefined) return status.ready ? undefined : unready(facts, spec, status)
+  return waiting(facts, spec, status)
+}
+
+const isSidecar = (container: Container): boolean => container.restartPolicy === 'Always'
+
+/** One cause for each container that is not as it shall be; while an init container runs, the others only wait for it. */
+export function explainContainers(facts: ContainerFacts): readonly Found[] {
+  const { pod } = facts
+  const { spec, status } = pod
+  for (const init of spec.initContainers ?? []) {
+    const own = status.initContainerStatuses?.find(({ name }) => name === init.name)
+    if (own === undefined) continue
+    const done = isSidecar(init) ? own.started === true : own.state?.terminated?.exitCode === 0
+    if (done) continue
+    const { containers } = spec
+    const others = containers.map(({ name }) => name).join(', ')
+    if (own.state?.running !== undefined) {
+      const text = `${others} wait until this init container ${isSidecar(init) ? 'has started' : 'has ended'}`
+      return [{ cause: cause(aboutOf(init.name), 'InitContainerRuns', text), remedies: [] }]
+    }
+    const found = explainOne(facts, init, own)
+    if (found !== undefined) return [found]
+  }
+  return (status.containerStatuses ?? []).flatMap((own) => {
+    const container = spec.containers.find(({ name }) => name === own.name)
+    return explainOne(facts, container, own) ?? []
+  })
+}
+
+/** Containers whose end is part of the story: their last words are worth reading. */
+export const crashed = ({ status }: Pod): readonly string[] =>
+  [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])]
+    .filter(({ state, lastState, ready }) => {
+      const end =
+        state?.terminated ?? (state?.waiting?.reason === 'CrashLoopBackOff' ? lastState?.terminated : undefined)
+      return !ready && end !== undefined && end.exitCode !== 0
+    })
+    .map(({ name }) => name)
