@@ -173,6 +173,12 @@ describe('planEviction', () => {
   ] as const)('%s', (_, subject, taints, expected) => {
     expect(planEviction(subject, taints)).toBe(expected)
   })
+  it('a toleration does not run while nobody watches', () => {
+    const subject = tolerating({ ...forever, tolerationSeconds: 300 })
+    const hourLater = t0 + 3_600_000
+    expect(planEviction(subject, [taint('a')], hourLater)).toBe(hourLater + 300_000)
+    expect(planEviction(tolerating(), [taint('a')], hourLater)).toBe(0)
+  })
 })
 
 describe('node health', () => {

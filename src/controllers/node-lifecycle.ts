@@ -50,10 +50,13 @@ export const nodeLifecycleController: Controller = {
       else counts.notReady += by
       zones.set(zone, counts)
     }
+    /** `node` is not ready, which the counts may not show yet: the word of it may be on its way back to us. */
     function mayEvict(node: Node): boolean {
       const zone = zoneOf(node)
-      const { ready, notReady } = zones.get(zone) ?? { ready: 0, notReady: 0 }
-      const allDown = [...zones.values()].every((z) => z.ready === 0)
+      const counts = zones.get(zone) ?? { ready: 0, notReady: 0 }
+      const late = isNodeReady(nodes.get(node.metadata.name)) ? 1 : 0
+      const [ready, notReady] = [counts.ready - late, counts.notReady + late]
+      const allDown = ready === 0 && [...zones].every(([name, other]) => name === zone || other.ready === 0)
       const rate = evictionRate(zoneState(ready, notReady), ready + notReady, allDown, rates)
       let bucket = buckets.get(zone)
       if (bucket === undefined) buckets.set(zone, (bucket = new TokenBucket(clock.now())))

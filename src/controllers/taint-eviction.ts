@@ -15,12 +15,14 @@ import { createdMs, timeMs } from './framework/time.ts'
 const noExecute = (node: Node | undefined): readonly Taint[] =>
   node?.spec.taints?.filter((taint) => taint.effect === 'NoExecute') ?? []
 
-/** When to evict a pod from a node with these NoExecute taints: a time in ms since 1970, or never. */
-export function planEviction(pod: Pod, taints: readonly Taint[]): number | 'never' {
+/** When to evict a pod from a node with these NoExecute taints: a time in ms since 1970, or never. A toleration lasts from
+ * `watchedSinceMs` at the earliest: a taint from before this controller started may be out of date, and its node shall have
+ * time to say so. */
+export function planEviction(pod: Pod, taints: readonly Taint[], watchedSinceMs = 0): number | 'never' {
   let deadlineMs: number | 'never' = 'never'
   for (const taint of taints) {
     const fitting = (pod.spec.tolerations ?? []).filter((toleration) => tolerates(toleration, taint))
-    const sinceMs = Math.max(timeMs(taint.timeAdded), createdMs(pod))
+    const sinceMs = Math.max(timeMs(taint.timeAdded), createdMs(pod), watchedSinceMs)
     if (fitting.length === 0) return 0
     for (const { tolerationSeconds } of fitting) {
       if (tolerationSeconds === undefined) continue
@@ -40,6 +42,7 @@ export const taintEvictionController: Controller = {
     const nodes = informers.informer(nodeKind)
     const podsByNode = pods.index(byNodeName)
     const waiting = new Set<string>()
+    const startedMs = clock.now()
 
     const reconciler = startReconciler({
       context,
@@ -50,7 +53,7 @@ export const taintEvictionController: Controller = {
           waiting.delete(key)
           return undefined
         }
-        const deadlineMs = planEviction(pod, noExecute(nodes.get(pod.spec.nodeName ?? '')))
+        const deadlineMs = planEviction(pod, noExecute(nodes.get(pod.spec.nodeName ?? '')), startedMs)
         const name = `${pod.metadata.namespace}/${pod.metadata.name}`
         if (deadlineMs === 'never') {
           if (waiting.delete(key))

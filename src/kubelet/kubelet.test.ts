@@ -66,6 +66,17 @@ describe('a pod', () => {
     expect([...node.host.paths].filter((path) => path.includes(uid))).toEqual([])
     expect(await node.events('p')).toContain('Killing: Stopping container c')
   })
+  it('that was deleted by force makes room at once, though it is still ending', async () => {
+    const whole = { requests: { cpu: (await node.client.resource(nodes).get('n1')).status.allocatable?.['cpu'] ?? '' } }
+    const containers = [{ name: 'c', image: 'img:1', resources: whole }]
+    await node.create('old', { containers })
+    await node.advance()
+    node.runtime.stubborn.add('c')
+    await node.client.resource(pods).delete('old', 'default', { gracePeriodSeconds: 0 })
+    await node.create('new', { containers })
+    await node.advance()
+    expect((await node.pod('new')).status.phase).toBe('Running')
+  })
   it('is stopped sooner when a second deletion asks for it', async () => {
     await node.create('p', {})
     await node.advance()

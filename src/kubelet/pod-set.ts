@@ -137,9 +137,12 @@ export class PodSet {
       pressure: this.pressure(),
     })
   }
-  /** The other pods that hold resources of the node. */
+  /** The other pods that hold resources of the node. One that was deleted by force holds none, though it may still be
+   * ending here: the API has given its place away. */
   #others(pod: Pod): readonly Pod[] {
-    const holding = [...this.#workers.values()].filter((w) => !w.isEnded && !w.hasFailed && w.uid !== pod.metadata.uid)
+    const holding = [...this.#workers.values()].filter(
+      (w) => !w.isEnded && !w.hasFailed && !w.isRemoved && w.uid !== pod.metadata.uid,
+    )
     return holding.map((w) => w.pod)
   }
   resizePending(pod: Pod): Pending | undefined {
