@@ -233,6 +233,7 @@ function kubeletFolders(dataDir: string) {
   const stub = /^nameserver 127\./m.test(existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '')
   return {
     rootDirectory: join(dataDir, 'kubelet'),
+    volumesDirectory: join(dataDir, 'volumes'),
     podLogsDirectory: join(dataDir, 'logs', 'pods'),
     resolvConf: stub && existsSync(resolved) ? resolved : '/etc/resolv.conf',
     staticPodPath,

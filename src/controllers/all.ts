@@ -10,12 +10,15 @@ import { disruptionController } from './disruption.ts'
 import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts'
 import { endpointSliceController } from './endpoint-slice.ts'
 import { endpointsController } from './endpoints.ts'
+import { ephemeralVolumeController } from './ephemeral-volume.ts'
 import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
 import { jobController } from './job.ts'
+import { localProvisioner } from './local-provisioner.ts'
 import { namespaceController } from './namespace.ts'
 import { nodeIpamController } from './node-ipam.ts'
 import { nodeLifecycleController } from './node-lifecycle.ts'
+import { persistentVolumeBinder } from './persistent-volume-binder.ts'
 import { podGarbageCollector } from './pod-garbage-collector.ts'
 import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
@@ -62,6 +65,9 @@ export const allControllers: readonly Controller[] = [
   csrCleaner,
   tokenCleaner,
   bootstrapSigner,
+  persistentVolumeBinder,
+  ephemeralVolumeController,
+  localProvisioner,
   claimProtection,
   volumeProtection,
   attributesClassProtection,

@@ -3,6 +3,8 @@
 export interface KubeletConfig {
   /** Directory of pods, volumes and the kubelet's own state. */
   readonly rootDirectory: string
+  /** Directory of local volumes, which outlive pods and the kubelet's own state. */
+  readonly volumesDirectory: string
   /** Directory of container logs. */
   readonly podLogsDirectory: string
   readonly clusterDomain: string
@@ -39,6 +41,7 @@ export interface KubeletConfig {
 
 export const defaultKubeletConfig: KubeletConfig = {
   rootDirectory: '/var/lib/kubelet',
+  volumesDirectory: '/var/lib/kubelet/local-volumes',
   podLogsDirectory: '/var/log/pods',
   clusterDomain: 'cluster.local',
   clusterDns: [],

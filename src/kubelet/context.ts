@@ -20,6 +20,7 @@ import type { RuntimeView } from './runtime-view.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { Tokens } from './tokens.ts'
 import type { Pod, RecordPodEvent } from './types.ts'
+import type { ClaimSource } from './volumes/volume.ts'
 
 export interface KubeletContext {
   readonly client: Client
@@ -39,6 +40,7 @@ export interface KubeletContext {
   readonly writer: StatusWriter
   readonly objects: ObjectCache
   readonly tokens: Tokens
+  readonly claims: ClaimSource
   /** Back-off of crashing containers, by UID, name and hash. */
   readonly backOff: BackOff
   readonly machine: MachineFacts

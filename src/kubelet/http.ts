@@ -5,6 +5,7 @@ import { kubeletMetrics, resourceMetrics } from './metrics.ts'
 import type { PodSet } from './pod-set.ts'
 import type { PodWorker } from './pod-worker.ts'
 import type { Stats } from './stats.ts'
+import { directoryRequest, isDirectoryRequest } from './volume-directories.ts'
 
 export interface HttpParts {
   readonly context: KubeletContext
@@ -25,8 +26,13 @@ const json = (object: unknown): TransportResponse => ({
 
 /** Boundary: a figure that cannot be had is a 500 with the reason. */
 export async function kubeletRequest(parts: HttpParts, request: TransportRequest): Promise<TransportResponse> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') return text('method not allowed', 405)
+  const { disk, config } = parts.context
   try {
+    if (isDirectoryRequest(request.path)) {
+      const answered = await directoryRequest(disk, config.volumesDirectory, request)
+      return answered.status === 200 ? json(answered.body) : text(`${answered.message}\n`, answered.status)
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD') return text('method not allowed', 405)
     return await answer(parts, request)
   } catch (error) {
     return text(`${error instanceof Error ? error.message : String(error)}\n`, 500)

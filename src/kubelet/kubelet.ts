@@ -1,6 +1,8 @@
 // The node agent: runs the pods that the API binds to this node. It is pure over its ports; what it must know after a
 // restart it reads from the runtime and the API, so running containers are simply taken over.
 import { type Node, nodes } from '../api/core/node.ts'
+import { persistentVolumeClaims } from '../api/core/persistent-volume-claim.ts'
+import { persistentVolumes } from '../api/core/persistent-volume.ts'
 import { pods } from '../api/core/pod.ts'
 import { type Service, services } from '../api/core/service.ts'
 import { runtimeClasses } from '../api/node/runtime-class.ts'
@@ -127,6 +129,10 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
     writer: new StatusWriter(client, clock, log),
     objects: new ObjectCache({ client, clock, random, log, onChange: refresh }),
     tokens: new Tokens(client, clock, random, refresh),
+    claims: {
+      claim: (namespace, name) => client.resource(persistentVolumeClaims).find(name, namespace),
+      volume: (name) => client.resource(persistentVolumes).find(name),
+    },
     backOff: new BackOff(clock, 10_000, config.maxCrashBackOffMs),
     runtimeName: version.name,
     runtimeVersion: `${version.name}://${version.version.replace(/^v/, '')}`,

@@ -1,5 +1,5 @@
 // What a container sees of volumes, and the files that the kubelet adds: /etc/hosts and the termination message.
-import type { Mount } from '../ports/container-runtime.ts'
+import type { ContainerConfig, Mount } from '../ports/container-runtime.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import { expand } from './expand.ts'
@@ -147,3 +147,27 @@ export async function containerMounts(container: AnyContainer, inputs: MountInpu
     mounts.push({ ...plain, containerPath: container.terminationMessagePath, hostPath: inputs.messageFile })
   return { ok: true, mounts }
 }
+
+type Device = ContainerConfig['devices'][number]
+/** Volumes without a file system, which containers see as devices. */
+export function containerDevices(
+  container: AnyContainer,
+  volumes: ReadonlyMap<string, MountedVolume>,
+): { readonly ok: true; readonly devices: readonly Device[] } | { readonly ok: false; readonly message: string } {
+  const devices: Device[] = []
+  for (const { name, devicePath } of container.volumeDevices ?? []) {
+    const hostPath = volumes.get(name)?.device
+    if (hostPath === undefined)
+      return {
+        ok: false,
+        message: `cannot find volume "${name}" to pass into container "${container.name}" as a block device`,
+      }
+    const permissions = volumes.get(name)?.readonly === true ? 'r' : 'mrw'
+    devices.push({ containerPath: devicePath, hostPath, permissions })
+  }
+  return { ok: true, devices }
+}
+/** Groups that the container's volumes ask for. */
+export const volumeGroups = (container: AnyContainer, volumes: ReadonlyMap<string, MountedVolume>): number[] => [
+  ...new Set((container.volumeMounts ?? []).flatMap(({ name }) => volumes.get(name)?.gid ?? [])),
+]

@@ -7,6 +7,7 @@ import type { PodPaths } from './paths.ts'
 import type { Pod, Volume } from './types.ts'
 import { volumePlugins } from './volumes/all.ts'
 import {
+  type ClaimSource,
   type MountedVolume,
   type ObjectSource,
   type SetUp,
@@ -20,6 +21,7 @@ export interface VolumeDependencies {
   readonly clock: Clock
   readonly objects: ObjectSource
   readonly tokens: TokenSource
+  readonly claims: ClaimSource
   readonly allocatable: () => Readonly<Record<string, string>>
 }
 export interface VolumeFailure {
@@ -33,6 +35,7 @@ function usedVolumes(pod: Pod): readonly Volume[] {
   const used = new Set<string>()
   for (const container of [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])]) {
     for (const mount of container.volumeMounts ?? []) used.add(mount.name)
+    for (const device of container.volumeDevices ?? []) used.add(device.name)
     for (const variable of container.env ?? [])
       if (variable.valueFrom?.fileKeyRef) used.add(variable.valueFrom.fileKeyRef.volumeName)
   }
@@ -50,8 +53,8 @@ export class PodVolumes {
   }
 
   #context(pod: Pod, volume: Volume, facts: RuntimeFacts): VolumeContext {
-    const { disk, clock, objects, tokens, allocatable } = this.#dependencies
-    return { pod, volume, disk, clock, objects, tokens, paths: this.#paths, facts, allocatable: allocatable() }
+    const { disk, clock, objects, tokens, claims, allocatable } = this.#dependencies
+    return { pod, volume, disk, clock, objects, tokens, claims, paths: this.#paths, facts, allocatable: allocatable() }
   }
   /** Asks the API for what the volumes need: all those not mounted yet, and with `refresh` those that follow the API.
    * Boundary: a refusal or an unreachable API becomes the answer, and the pod waits. */

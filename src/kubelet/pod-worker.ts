@@ -83,8 +83,8 @@ export class PodWorker implements PodHandle {
     const cgroup = podCgroupResources(this.pod, context.config.podPidsLimit)
     this.resize = { enforced: new Map(), cgroup, pending: restoredPending(pod), progress: undefined }
     this.paths = podPaths(context.config.rootDirectory, this.uid)
-    const { disk, clock, objects, tokens, allocatable } = context
-    this.volumes = new PodVolumes({ disk, clock, objects, tokens, allocatable }, this.paths)
+    const { disk, clock, objects, tokens, claims, allocatable } = context
+    this.volumes = new PodVolumes({ disk, clock, objects, tokens, claims, allocatable }, this.paths)
     context.objects.follow(pod)
     this.#restoreBackOff()
   }

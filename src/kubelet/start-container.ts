@@ -10,7 +10,7 @@ import { fieldValue, resourceFieldValue, type RuntimeFacts } from './field-ref.t
 import { hostNetworkHostsFile, podHostname, podHostsFile } from './hosts-file.ts'
 import { killContainer } from './kill-container.ts'
 import { runHook } from './lifecycle.ts'
-import { containerMounts } from './mounts.ts'
+import { containerDevices, containerMounts, volumeGroups } from './mounts.ts'
 import type { PodPaths } from './paths.ts'
 import { newestRun } from './plan-pod.ts'
 import type { PodVolumes } from './pod-volumes.ts'
@@ -181,6 +181,8 @@ async function makeConfig(
     messageFile,
   })
   if (!mounts.ok) return mounts
+  const devices = containerDevices(container, request.volumes.mounted)
+  if (!devices.ok) return devices
   const target = 'targetContainerName' in container ? container.targetContainerName : undefined
   const targetId = target ? newestRun(context.view.pod(pod.metadata.uid), target)?.id : undefined
   return containerConfig(pod, container, {
@@ -189,7 +191,7 @@ async function makeConfig(
     imageRef,
     env: env.entries,
     mounts: mounts.mounts,
-    devices: [],
+    devices: devices.devices,
     resources: containerResources(
       pod,
       container as Container,
@@ -200,7 +202,7 @@ async function makeConfig(
     seccompDefault: context.config.seccompDefault,
     userns: userNamespaceOf(pod),
     targetId,
-    volumeGroups: [],
+    volumeGroups: volumeGroups(container, request.volumes.mounted),
   })
 }
 

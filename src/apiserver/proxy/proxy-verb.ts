@@ -110,7 +110,8 @@ async function askKubelet(call: ResourceRequest, name: string, path: string): Pr
   )
   const sent: TransportRequest = { method: request.method, path, headers, signal: stop.signal }
   const body = request.body === undefined || request.method === 'GET' ? undefined : await request.body.bytes(3 << 20)
-  const response = await node.request(body === undefined ? sent : { ...sent, body })
+  const content = request.object === undefined ? (body === undefined ? {} : { body }) : { object: request.object }
+  const response = await node.request({ ...sent, ...content })
   if (response.stream?.kind === 'bytes') {
     const { chunks } = response.stream
     return {

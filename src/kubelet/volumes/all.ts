@@ -1,4 +1,5 @@
 // The kinds of volume that this node can set up.
+import { claimVolume } from './claim.ts'
 import { configMapVolume } from './config-map.ts'
 import { downwardApiVolume } from './downward-api.ts'
 import { emptyDirVolume } from './empty-dir.ts'
@@ -18,4 +19,5 @@ export const volumePlugins: readonly VolumePlugin[] = [
   projectedVolume,
   imageVolume,
   nfsVolume,
+  claimVolume,
 ]

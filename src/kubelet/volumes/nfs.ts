@@ -7,7 +7,7 @@ export const nfsVolume: VolumePlugin = {
   name,
   supports: (volume) => volume.nfs !== undefined,
   updates: false,
-  prepare({ disk, pod, volume, paths }) {
+  prepare({ disk, pod, volume, paths, mountOptions = [] }) {
     const { server = '', path = '', readOnly = false } = volume.nfs ?? {}
     const hostPath = paths.volume(name, volume.name)
     return Promise.resolve(async () => {
@@ -19,7 +19,7 @@ export const nfsVolume: VolumePlugin = {
           source: `${host}:${path}`,
           target: hostPath,
           fsType: 'nfs',
-          flags: readOnly ? ['ro'] : [],
+          flags: [...mountOptions, ...(readOnly ? ['ro'] : [])],
         })
       if (!readOnly) await applyFsGroup(disk, pod, hostPath, false)
       return { hostPath, readonly: readOnly }

@@ -1,5 +1,7 @@
 // What a kind of volume is: preparing asks the API for what it needs and may fail with a reason; the answer then puts it
 // on disk. Between the two the pod's sandbox is already being made.
+import type { PersistentVolume } from '../../api/core/persistent-volume.ts'
+import type { PersistentVolumeClaim } from '../../api/core/persistent-volume-claim.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Disk } from '../../ports/disk.ts'
 import type { RuntimeFacts } from '../field-ref.ts'
@@ -12,6 +14,11 @@ export interface ObjectSource {
   secret(namespace: string, name: string): Promise<SecretData | undefined>
   /** PEM certificates of the cluster trust bundles that a projection selects; undefined when there is none. */
   trustBundle(selection: TrustBundleSelection): Promise<string | undefined>
+}
+/** Claims and what they are bound to, as the API has them now; undefined when absent. */
+export interface ClaimSource {
+  claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined>
+  volume(name: string): Promise<PersistentVolume | undefined>
 }
 export interface ConfigMapData {
   readonly data?: Readonly<Record<string, string>> | undefined
@@ -44,14 +51,21 @@ export interface VolumeContext {
   readonly paths: PodPaths
   readonly objects: ObjectSource
   readonly tokens: TokenSource
+  readonly claims: ClaimSource
   readonly facts: RuntimeFacts
   readonly allocatable: Readonly<Record<string, string>>
+  /** Of the PersistentVolume behind the volume. */
+  readonly mountOptions?: readonly string[]
 }
 
 /** A volume on the node, ready to be mounted into containers. */
 export interface MountedVolume {
-  /** Undefined for image volumes, which the runtime brings itself. */
+  /** Undefined for image volumes, which the runtime brings itself, and for devices. */
   readonly hostPath: string | undefined
+  /** Path of a block device, for volumes without a file system. */
+  readonly device?: string
+  /** A group that containers are members of while they use the volume. */
+  readonly gid?: number
   readonly image?: { readonly reference: string; readonly pullPolicy: string | undefined }
   /** The volume cannot be written, whatever the mount says. */
   readonly readonly?: boolean

@@ -1,8 +1,9 @@
 // A CSI driver attaches only so many volumes to a node; a volume that two pods of a node use counts once.
+import { classNameOf } from '../../api/core/volume-claims.ts'
 import { type PluginFactory, type Rejection, unresolvable, unschedulable } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
 import type { PodInfo } from '../state/pod-info.ts'
-import { classNameOf, concernsClaims, VolumeViews } from './volumes.ts'
+import { concernsClaims, VolumeViews } from './volumes.ts'
 
 const tooMany = unschedulable('node(s) exceed max volume count')
 const noVolumes: ReadonlyMap<string, string> = new Map()

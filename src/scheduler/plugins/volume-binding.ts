@@ -2,6 +2,14 @@
 // provision, for every node that is tried; when the node is chosen they are bound before the pod is.
 import { type PersistentVolume, persistentVolumes } from '../../api/core/persistent-volume.ts'
 import { type PersistentVolumeClaim, persistentVolumeClaims } from '../../api/core/persistent-volume-claim.ts'
+import {
+  classNameOf,
+  findVolume,
+  isBound,
+  requestedBytes,
+  selectedNode,
+  withClaim,
+} from '../../api/core/volume-claims.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
 import type { Clock } from '../../ports/clock.ts'
 import {
@@ -15,17 +23,8 @@ import {
 } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
 import type { PodInfo } from '../state/pod-info.ts'
-import { findVolume, hasCapacity, provisionsFor, requestedBytes } from './volume-matching.ts'
-import {
-  boundByController,
-  classNameOf,
-  concernsClaims,
-  isBound,
-  reaches,
-  selectedNode,
-  VolumeViews,
-  waitsForPod,
-} from './volumes.ts'
+import { hasCapacity, provisionsFor } from './volume-matching.ts'
+import { concernsClaims, reaches, VolumeViews, waitsForPod } from './volumes.ts'
 
 const outOfReach = "node(s) didn't match PersistentVolume's node affinity"
 const noVolume = "node(s) didn't find available persistent volumes to bind"
@@ -105,7 +104,10 @@ class VolumeBinder {
         refusal = noVolume
         break
       }
-      const volume = already === undefined ? findVolume(claim, this.views.volumes.list(), node, taken) : undefined
+      const volume =
+        already === undefined
+          ? findVolume(claim, this.views.volumes.list(), { taken, reaches: (volume) => reaches(volume)(node) })
+          : undefined
       if (volume !== undefined) {
         taken.add(volume.metadata.name)
         binds.push({ claim, volume })
@@ -232,20 +234,6 @@ function unusable(
       `PVC ${pod.namespace}/${name} was not created for pod ${pod.namespace}/${pod.name} (pod is not owner)`,
     )
   return undefined
-}
-/** The volume with a reference to its claim. */
-function withClaim(volume: PersistentVolume, claim: PersistentVolumeClaim): PersistentVolume {
-  const { name, namespace = '', uid, resourceVersion } = claim.metadata
-  const claimRef = { kind: 'PersistentVolumeClaim', apiVersion: 'v1', name, namespace, uid, resourceVersion }
-  const annotations =
-    volume.spec.claimRef === undefined
-      ? { ...volume.metadata.annotations, [boundByController]: 'yes' }
-      : volume.metadata.annotations
-  return {
-    ...volume,
-    metadata: { ...volume.metadata, ...(annotations === undefined ? {} : { annotations }) },
-    spec: { ...volume.spec, claimRef },
-  }
 }
 const withNode = (claim: PersistentVolumeClaim, nodeName: string): PersistentVolumeClaim => ({
   ...claim,

@@ -1,9 +1,10 @@
 // A volume with zone or region labels is reached only from nodes there; nodes without such labels are taken to be anywhere.
+import { classNameOf } from '../../api/core/volume-claims.ts'
 import type { PersistentVolume } from '../../api/core/persistent-volume.ts'
 import { type PluginFactory, type Rejection, unresolvable } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
 import type { PodInfo } from '../state/pod-info.ts'
-import { classNameOf, concernsClaims, VolumeViews, waitsForPod } from './volumes.ts'
+import { concernsClaims, VolumeViews, waitsForPod } from './volumes.ts'
 
 const elsewhere = unresolvable('node(s) had no available volume zone')
 /** Each label with its older name. */

@@ -15,11 +15,6 @@ import {
 import type { Informer, InformerFactory } from '../../client/informer.ts'
 import { compileTerms, type NodePredicate } from '../state/node-match.ts'
 
-export const bindCompleted = 'pv.kubernetes.io/bind-completed'
-export const boundByController = 'pv.kubernetes.io/bound-by-controller'
-export const selectedNode = 'volume.kubernetes.io/selected-node'
-const betaStorageClass = 'volume.beta.kubernetes.io/storage-class'
-
 export class VolumeViews {
   readonly claims: Informer<PersistentVolumeClaim>
   readonly volumes: Informer<PersistentVolume>
@@ -37,13 +32,6 @@ export class VolumeViews {
   }
 }
 
-export const classNameOf = (object: {
-  readonly metadata: { readonly annotations?: Readonly<Record<string, string>> | undefined }
-  readonly spec: { readonly storageClassName?: string | undefined }
-}): string => object.metadata.annotations?.[betaStorageClass] ?? object.spec.storageClassName ?? ''
-
-export const isBound = ({ spec, metadata }: PersistentVolumeClaim): boolean =>
-  Boolean(spec.volumeName) && metadata.annotations?.[bindCompleted] !== undefined
 /** Bound only when a pod that uses the claim has found a node. */
 export const waitsForPod = (storageClass: StorageClass | undefined): boolean =>
   storageClass?.volumeBindingMode === 'WaitForFirstConsumer'
