@@ -31,6 +31,8 @@ export interface ServedResource {
 export interface VersionBoundary {
   /** Stored objects as this version shows them, frozen; answers at once where nobody else has to be asked. */
   objects(entries: readonly Entry[]): readonly KubeObject[] | Promise<readonly KubeObject[]>
+  /** A stored object, stored or about to be, as this version shows it. */
+  fromStored(object: KubeObject): KubeObject | Promise<KubeObject>
   /** An object of this version as it is stored. */
   toStored(object: KubeObject): KubeObject | Promise<KubeObject>
 }
@@ -56,6 +58,7 @@ const recentObjects = 4096
 
 export class ResourceRegistry {
   private readonly served = new Map<string, ServedResource>()
+  private readonly versions = new WeakMap<ResourceStorage, readonly ServedResource[]>()
   private readonly storages = new Map<string, ResourceStorage>()
   private readonly store: Store
   private readonly feed: Feed
@@ -85,6 +88,14 @@ export class ResourceRegistry {
   }
   get(group: string, version: string, plural: string): ServedResource | undefined {
     return this.served.get(`${group}/${version}/${plural}`)
+  }
+  /** Every served version of what lies in a storage. */
+  versionsOf(storage: ResourceStorage): readonly ServedResource[] {
+    const known = this.versions.get(storage)
+    if (known !== undefined) return known
+    const found = this.all().filter((resource) => resource.storage === storage)
+    this.versions.set(storage, found)
+    return found
   }
   /** Whether anything of a group is served. */
   hasGroup(group: string): boolean {

@@ -1,7 +1,9 @@
 // admissionregistration.k8s.io: what webhooks and policies share, namely which requests they want to see.
 import { type FieldError, duplicateField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
+import { assignable, bool, type CelType, printType } from '../machinery/cel/types.ts'
 import { labelSelector } from '../machinery/meta.ts'
 import { array, type Draft, type Infer, object, optional, required, string } from '../machinery/schema.ts'
+import { compileExpression, type ExpressionScope } from './expressions.ts'
 import { isQualifiedName, validateLabelSelector } from '../machinery/validation.ts'
 
 export const ADMISSION = 'io.k8s.api.admissionregistration.v1.'
@@ -108,7 +110,27 @@ export function validateRule(rule: RuleWithOperations, at: string): FieldError[]
   return errors
 }
 
-export function validateMatchConditions(conditions: readonly MatchCondition[], at: string): FieldError[] {
+/** An expression that is there and compiles. */
+export function validateExpression(
+  expression: string,
+  scope: ExpressionScope,
+  at: string,
+  result?: CelType | readonly CelType[],
+): FieldError[] {
+  if (expression.trim() === '') return [requiredField(at, 'expression is not specified')]
+  const compiled = compileExpression(expression, scope)
+  if (!compiled.ok) return [invalidField(at, expression, `compilation failed: ${compiled.error}`)]
+  if (result === undefined) return []
+  const wanted = (Array.isArray(result) ? result : [result]) as readonly CelType[]
+  if (wanted.some((type) => assignable(type, compiled.program.type, new Map()))) return []
+  return [invalidField(at, expression, `must evaluate to ${wanted.map(printType).join(' or ')}`)]
+}
+
+export function validateMatchConditions(
+  conditions: readonly MatchCondition[],
+  at: string,
+  scope: ExpressionScope = {},
+): FieldError[] {
   const errors: FieldError[] = []
   if (conditions.length > 64)
     errors.push({
@@ -119,7 +141,7 @@ export function validateMatchConditions(conditions: readonly MatchCondition[], a
   conditions.forEach((c, i) => {
     if (c.name === '') errors.push(requiredField(`${at}[${i}].name`))
     else for (const m of isQualifiedName(c.name)) errors.push(invalidField(`${at}[${i}].name`, c.name, m))
-    if (c.expression.trim() === '') errors.push(requiredField(`${at}[${i}].expression`))
+    errors.push(...validateExpression(c.expression, scope, `${at}[${i}].expression`, bool))
     if (conditions.findIndex((o) => o.name === c.name) < i) errors.push(duplicateField(`${at}[${i}].name`, c.name))
   })
   return errors

@@ -15,7 +15,7 @@ export interface CelOptions {
   /** What it must answer; default anything. */
   readonly result?: CelType
   readonly functions?: readonly Overload[]
-  readonly structs?: ReadonlyMap<string, CelType>
+  readonly structs?: Pick<ReadonlyMap<string, CelType>, 'get'>
 }
 export type CelAnswer =
   | { readonly ok: true; readonly value: Value; readonly cost: number }

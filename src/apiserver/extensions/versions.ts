@@ -64,6 +64,10 @@ export function boundaryOf(
           })
         })
       },
+      fromStored(object) {
+        if (object.apiVersion === apiVersion || convert === undefined) return formed(kind, object)
+        return convert([object], apiVersion).then(([converted]) => formed(kind, converted as KubeObject))
+      },
       toStored(object) {
         if (object.apiVersion === storedVersion) return object
         if (convert === undefined) return { ...object, apiVersion: storedVersion }

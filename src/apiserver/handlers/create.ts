@@ -4,7 +4,7 @@ import { draftOf } from '../../api/machinery/freeze.ts'
 import { generateName } from '../../api/machinery/validate-meta.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { rfc3339 } from '../../ports/clock.ts'
-import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from '../admission/admission.ts'
 import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
@@ -59,12 +59,18 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
   const { collection } = resource.storage
   const { kind } = resource
   const { metadata } = draft
-  metadata.uid = server.random.uuid()
-  metadata.creationTimestamp = rfc3339(server.clock.now())
-  delete metadata.deletionTimestamp
-  delete metadata.deletionGracePeriodSeconds
-  delete metadata.selfLink
-  delete metadata.generation
+  const uid = server.random.uuid()
+  const creationTimestamp = rfc3339(server.clock.now())
+  /** What only the server says. */
+  const claim = () => {
+    metadata.uid = uid
+    metadata.creationTimestamp = creationTimestamp
+    delete metadata.deletionTimestamp
+    delete metadata.deletionGracePeriodSeconds
+    delete metadata.selfLink
+    delete metadata.generation
+  }
+  claim()
   const admission: AdmissionRequest = {
     operation: 'CREATE',
     resource,
@@ -75,10 +81,13 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
     dryRun: call.dryRun,
     object: draft,
     oldObject: undefined,
-    options: undefined,
+    options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
   }
-  await mutateAdmission(admission, server)
+  if (await mutateAdmission(admission, server)) {
+    claim()
+    settleNamespace(call, draft)
+  }
   if (!tracked) recordWrite(call, draft, undefined, '')
   kind.prepareForCreate?.(draft)
   strategyOf(kind)?.claim?.(draft, call.user)

@@ -120,10 +120,16 @@ interface Deleted {
 }
 
 /** Deletes the object of `first`, or marks it. Begins again when somebody else was first. */
-export async function deleteEntry(call: ResourceRequest, first: Entry, options: DeleteOptions): Promise<Deleted> {
+export async function deleteEntry(
+  call: ResourceRequest,
+  first: Entry,
+  options: DeleteOptions,
+  /** Admission has seen the request in another form. */
+  { admitted = false }: { readonly admitted?: boolean } = {},
+): Promise<Deleted> {
   let entry: Entry | undefined = first
   for (let attempt = 0; entry !== undefined; attempt++) {
-    const result = await deleteOnce(call, entry, options)
+    const result = await deleteOnce(call, entry, options, admitted)
     if (result.done) return result.deleted
     if (attempt >= conflictRetries) break
     entry = result.current
@@ -140,7 +146,12 @@ type Attempt =
   | { readonly done: true; readonly deleted: Deleted }
   | { readonly done: false; readonly current: Entry | undefined }
 
-async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOptions): Promise<Attempt> {
+async function deleteOnce(
+  call: ResourceRequest,
+  entry: Entry,
+  options: DeleteOptions,
+  admitted: boolean,
+): Promise<Attempt> {
   const { server, resource } = call
   const { collection } = resource.storage
   const { kind } = resource
@@ -158,11 +169,13 @@ async function deleteOnce(call: ResourceRequest, entry: Entry, options: DeleteOp
     dryRun,
     object: undefined,
     oldObject: object,
-    options,
+    options: { kind: 'DeleteOptions', apiVersion: 'meta.k8s.io/v1', ...(options as JsonObject) },
     warnings: call.warnings,
   }
-  await mutateAdmission(admission, server)
-  await validateAdmission(admission, server)
+  if (!admitted) {
+    await mutateAdmission(admission, server)
+    await validateAdmission(admission, server)
+  }
   const strategy = strategyOf(kind)
   const draft = draftOf(object) as ObjectDraft
   const changed = mark(call, draft, object, options)

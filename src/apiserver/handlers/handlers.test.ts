@@ -477,3 +477,20 @@ it('counts what it answers', async () => {
   expect(text).toContain(`apiserver_request_duration_seconds_count{${labels}} 1\n`)
   expect(text).toMatch(/apiserver_request_total\{code="404",.*verb="GET"/)
 })
+
+describe('resourceVersion 0', () => {
+  it('updates whatever is there, where a kind allows that', async () => {
+    const { call } = await testServer()
+    const path = '/api/v1/namespaces/default/configmaps'
+    await call('POST', path, configMap('a'))
+    const free = await call('PUT', `${path}/a`, configMap('a', { b: 'c' }, { resourceVersion: '0' }))
+    expect([free.status, free.json['data']]).toEqual([200, { b: 'c' }])
+    const lease = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
+    await call('POST', lease, { metadata: { name: 'l' }, spec: {} })
+    const strict = await call('PUT', `${lease}/l`, { metadata: { name: 'l', resourceVersion: '0' }, spec: {} })
+    expect(strict.status).toBe(422)
+    expect(strict.json['message']).toMatch(
+      /metadata.resourceVersion: Invalid value: 0: must be specified for an update/,
+    )
+  })
+})

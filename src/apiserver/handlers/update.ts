@@ -13,7 +13,13 @@ import { equal } from '../../api/machinery/equal.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { validateStatusUpdate, validateUpdate } from '../../api/machinery/validate.ts'
-import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
+import {
+  type AdmissionRequest,
+  type Facade,
+  mutateAdmission,
+  validateAdmission,
+  writeOptions,
+} from '../admission/admission.ts'
 import { decodeObject, type ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
@@ -38,6 +44,8 @@ export interface UpdateRule {
   carryOver(draft: ObjectDraft, old: KubeObject): void
   readonly prepare?: ((draft: ObjectDraft, old: KubeObject) => void) | undefined
   readonly validate: ChangeValidation
+  /** How webhooks and policies see the object, where it is shown as a kind of its own. */
+  readonly facade?: Facade
 }
 
 export function mainRule(call: ResourceRequest): UpdateRule {
@@ -101,7 +109,7 @@ export async function updateUnder(call: ResourceRequest, rule: UpdateRule): Prom
     return createDraft(call, sent)
   }
   return writeChanged(call, rule, entry, (attempt) => (attempt === 0 ? sent : (draftOf(sent) as ObjectDraft)), {
-    retry: (sent.metadata.resourceVersion ?? '') === '' && resource.kind.unconditionalUpdate === true,
+    retry: isUnpinned(sent) && resource.kind.unconditionalUpdate === true,
   })
 }
 
@@ -154,10 +162,15 @@ async function writeOnce(
     dryRun: call.dryRun,
     object: draft,
     oldObject: old,
-    options: undefined,
+    options: writeOptions(call, 'UpdateOptions'),
+    facade: rule.facade,
     warnings: call.warnings,
   }
-  await mutateAdmission(admission, server)
+  if (await mutateAdmission(admission, server)) {
+    settleNamespace(call, draft)
+    carryMetadata(draft, old)
+    rule.carryOver(draft, old)
+  }
   if (!tracked) recordWrite(call, draft, old, rule.subresource)
   rule.prepare?.(draft, old)
   if (kind.generation === true) settleGeneration(draft, old, kind.subresources?.status === true)
@@ -220,12 +233,14 @@ function isFinished({ metadata }: KubeObject): boolean {
   )
 }
 
+/** No version, or 0, means whatever is there. */
+const isUnpinned = ({ metadata }: ObjectDraft): boolean => ['', '0'].includes(metadata.resourceVersion ?? '')
+
 function checkVersion(call: ResourceRequest, draft: ObjectDraft, old: KubeObject): void {
   const { metadata } = draft
   const uid = metadata.uid ?? ''
   if (uid !== '' && uid !== old.metadata.uid) throw uidConflict(call, uid, old.metadata.uid)
-  const version = metadata.resourceVersion ?? ''
-  if (version === '') {
+  if (isUnpinned(draft)) {
     if (call.resource.kind.unconditionalUpdate === true || call.info.verb === 'patch') {
       metadata.resourceVersion = old.metadata.resourceVersion
       return
@@ -235,7 +250,8 @@ function checkVersion(call: ResourceRequest, draft: ObjectDraft, old: KubeObject
       invalidField('metadata.resourceVersion', 0, 'must be specified for an update'),
     ])
   }
-  if (version !== old.metadata.resourceVersion) throw modified(resourceName(call.resource), call.info.name)
+  if (metadata.resourceVersion !== old.metadata.resourceVersion)
+    throw modified(resourceName(call.resource), call.info.name)
 }
 
 const uidConflict = (call: ResourceRequest, asked: string, found: string): ApiError => {

@@ -4,7 +4,7 @@ import type { PartialObjectMeta } from '../../api/machinery/meta.ts'
 import { bindings } from '../../api/core/binding.ts'
 import type { Pod } from '../../api/core/pod.ts'
 import { rfc3339 } from '../../ports/clock.ts'
-import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from '../admission/admission.ts'
 import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import { mostRecent } from '../handlers/freshness.ts'
@@ -50,7 +50,8 @@ export async function bindPod(call: ResourceRequest): Promise<Outcome> {
     dryRun: call.dryRun,
     object: binding as unknown as ObjectDraft,
     oldObject: undefined,
-    options: undefined,
+    shape: { apiVersion: 'v1', kind: 'Binding', schema: bindings.schema },
+    options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
   }
   await mutateAdmission(admission, server)

@@ -7,6 +7,8 @@ import { labelSelectorMatcher } from '../../api/machinery/labels.ts'
 import type { DeleteOptions, KubeObject } from '../../api/machinery/meta.ts'
 import type { PodDisruptionBudget } from '../../api/policy/pod-disruption-budget.ts'
 import { rfc3339 } from '../../ports/clock.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from '../admission/admission.ts'
+import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import { dryRunOf } from '../handlers/checks.ts'
 import { deleteEntry } from '../handlers/delete.ts'
@@ -39,6 +41,7 @@ export async function evictPod(call: ResourceRequest): Promise<Outcome> {
   const options = eviction.deleteOptions ?? {}
   const dryRun = call.dryRun || dryRunOf(options.dryRun ?? [], 'delete')
   const { collection } = server.resources.required('', 'pods')
+  await admit(call, eviction)
   for (let attempt = 0; ; attempt++) {
     await mostRecent(server, collection)
     const entry = collection.find(info.namespace, info.name)
@@ -49,6 +52,26 @@ export async function evictPod(call: ResourceRequest): Promise<Outcome> {
     await remove(call, entry, pod, { ...options, ...(dryRun ? { dryRun: ['All'] } : {}) })
     return created()
   }
+}
+
+/** Admission sees the eviction; the deletion that follows is part of it. */
+async function admit(call: ResourceRequest, eviction: Eviction): Promise<void> {
+  const admission: AdmissionRequest = {
+    operation: 'CREATE',
+    resource: call.resource,
+    namespace: call.info.namespace,
+    name: call.info.name,
+    subresource: 'eviction',
+    user: call.user,
+    dryRun: call.dryRun,
+    object: eviction as unknown as ObjectDraft,
+    oldObject: undefined,
+    shape: { apiVersion: 'policy/v1', kind: 'Eviction', schema: evictionKind.schema },
+    options: writeOptions(call, 'CreateOptions'),
+    warnings: call.warnings,
+  }
+  await mutateAdmission(admission, call.server)
+  await validateAdmission(admission, call.server)
 }
 
 /** Pods that do not count as running: no budget protects them. */
@@ -75,7 +98,7 @@ async function remove(call: ResourceRequest, entry: Entry, pod: Pod, options: De
     else if (result.taken || result.current === undefined) throw notFound(podResource, entry.name)
     else current = result.current
   }
-  await deleteEntry(call, current, options)
+  await deleteEntry(call, current, options, { admitted: true })
 }
 
 /** True when a budget allows the eviction (and has been charged for it), or none is concerned. False when somebody else

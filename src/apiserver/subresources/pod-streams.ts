@@ -1,5 +1,7 @@
 // exec, attach and port-forward: a session with the pod's node, which the host carries over WebSocket or SPDY.
 import { badRequest } from '../../api/machinery/errors.ts'
+import type { KubeObject } from '../../api/machinery/meta.ts'
+import type { Draft, Json, JsonObject } from '../../api/machinery/schema.ts'
 import type { StreamOptions } from '../../ports/container-runtime.ts'
 import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
 import type { ResourceRequest } from '../context.ts'
@@ -60,13 +62,38 @@ export async function admitConnect(call: ResourceRequest): Promise<void> {
     subresource: call.info.subresource,
     user: call.user,
     dryRun: false,
-    object: undefined,
+    object: connectOptions(call) as unknown as Draft<KubeObject>,
     oldObject: undefined,
-    options: Object.fromEntries(call.info.query),
+    shape: { apiVersion: 'v1', kind: connectKind(call) },
+    options: undefined,
     warnings: call.warnings,
   }
   await mutateAdmission(request, call.server)
   await validateAdmission(request, call.server)
+}
+
+const connectKinds: Readonly<Record<string, string>> = {
+  exec: 'PodExecOptions',
+  attach: 'PodAttachOptions',
+  portforward: 'PodPortForwardOptions',
+}
+const connectKind = ({ info, resource }: ResourceRequest): string =>
+  connectKinds[info.subresource] ?? `${resource.kind.kind}ProxyOptions`
+
+/** What the client asks of a connection, as the object that admission sees. */
+function connectOptions({ info }: ResourceRequest): JsonObject {
+  const { query, subresource } = info
+  if (subresource === 'proxy') return { path: info.rest }
+  if (subresource === 'portforward') {
+    const ports = query.getAll('ports').flatMap((text) => text.split(',').map(Number))
+    return ports.length === 0 ? {} : { ports }
+  }
+  const options: Record<string, Json> = {}
+  for (const name of ['stdin', 'stdout', 'stderr', 'tty']) if (isTrue(query.get(name))) options[name] = true
+  const container = query.get('container') ?? ''
+  if (container !== '') options['container'] = container
+  if (subresource === 'exec') options['command'] = query.getAll('command')
+  return options
 }
 
 function streamOptionsOf(call: ResourceRequest): StreamOptions {

@@ -4,7 +4,8 @@ import { draftOf } from '../../api/machinery/freeze.ts'
 import type { ScaleMapping } from '../../api/machinery/kind.ts'
 import { formatSelector, selectorOf } from '../../api/machinery/labels.ts'
 import type { KubeObject, LabelSelector } from '../../api/machinery/meta.ts'
-import type { Json } from '../../api/machinery/schema.ts'
+import type { Json, JsonObject } from '../../api/machinery/schema.ts'
+import type { Facade } from '../admission/admission.ts'
 import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import { currentEntry } from '../handlers/get.ts'
@@ -43,7 +44,7 @@ async function write(call: ResourceRequest, decide: (current: object) => Scale):
   let pinned = false
   const outcome = await writeChanged(
     call,
-    { ...mainRule(call), subresource: 'scale' },
+    { ...mainRule(call), subresource: 'scale', facade: facadeOf(call) },
     entry,
     async (_attempt, current) => {
       const object = await objectIn(call.resource, current)
@@ -70,6 +71,16 @@ async function write(call: ResourceRequest, decide: (current: object) => Scale):
         : undefined
   return object === undefined ? outcome : { kind: 'object', status: 200, object: scaleOf(call, object as KubeObject) }
 }
+
+/** Admission sees a Scale, and may change its replicas. */
+const facadeOf = (call: ResourceRequest): Facade => ({
+  shape: { apiVersion: 'autoscaling/v1', kind: 'Scale', schema: scaleKind.schema },
+  show: (object) => scaleOf(call, object) as unknown as JsonObject,
+  take(draft, shown) {
+    const { replicas } = (shown as unknown as Scale).spec
+    put(draft as unknown as Record<string, unknown>, mappingOf(call).specReplicasPath, replicas ?? 0)
+  },
+})
 
 function checkReplicas(call: ResourceRequest, { spec }: Scale): void {
   const replicas = spec.replicas ?? 0

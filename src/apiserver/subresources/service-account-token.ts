@@ -6,7 +6,7 @@ import { badRequest, conflict, type FieldError, invalid, invalidField, notFound 
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { rfc3339 } from '../../ports/clock.ts'
 import type { BoundClaims, TokenClaims } from '../../ports/identity.ts'
-import { type AdmissionRequest, mutateAdmission, validateAdmission } from '../admission/admission.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from '../admission/admission.ts'
 import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest, ServerContext } from '../context.ts'
 import { mostRecent } from '../handlers/freshness.ts'
@@ -60,7 +60,8 @@ export async function requestToken(call: ResourceRequest): Promise<Outcome> {
     dryRun: call.dryRun,
     object: request as unknown as ObjectDraft,
     oldObject: undefined,
-    options: undefined,
+    shape: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', schema: tokenRequests.schema },
+    options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
   }
   await mutateAdmission(admission, server)

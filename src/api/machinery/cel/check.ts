@@ -25,7 +25,7 @@ export interface Declarations {
   /** By name; methods and global functions together. */
   readonly functions: ReadonlyMap<string, readonly Overload[]>
   /** Types that can be built with TYPE{...}. */
-  readonly structs?: ReadonlyMap<string, CelType>
+  readonly structs?: Pick<ReadonlyMap<string, CelType>, 'get'>
 }
 export interface Checked {
   readonly type: CelType

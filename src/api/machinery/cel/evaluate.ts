@@ -6,6 +6,7 @@ import type { Node } from './syntax.ts'
 import type { CelType } from './types.ts'
 import {
   CelError,
+  ComputedStruct,
   Duration,
   equals,
   isKey,
@@ -131,7 +132,8 @@ class Planner {
       const inner = chained ? value.value : value
       if (inner === undefined) return test ? false : none
       if (!(inner instanceof MapValue)) return noSuchOverload()
-      const member = inner.get(field)
+      const member = inner instanceof ComputedStruct ? inner.read(field) : inner.get(field)
+      if (member instanceof CelError) return member
       if (test) return member !== undefined
       if (optional || chained) return member === undefined ? none : new Optional(member)
       return member === undefined ? noSuchKey(field) : member

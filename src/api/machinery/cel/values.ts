@@ -139,6 +139,16 @@ export class MapValue {
   /** The struct type's name, where it is one. */
   readonly type: string | undefined = undefined
 }
+/** A struct whose fields are worked out when they are read, and may fail. */
+export class ComputedStruct extends MapValue {
+  override readonly type: string
+  readonly read: (field: string) => Result | undefined
+  constructor(type: string, read: (field: string) => Result | undefined) {
+    super([])
+    this.type = type
+    this.read = read
+  }
+}
 /** A JSON object: a struct by its schema, or a map. */
 export class JsonMap extends MapValue {
   readonly source: JsonObject
