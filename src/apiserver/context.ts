@@ -11,7 +11,7 @@ import type { Client } from '../client/client.ts'
 import type { SchedulingAdvice } from '../why/scheduling-advice.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
-import type { CheckedToken } from './authentication/service-account-tokens.ts'
+import type { CheckedToken } from './authentication/bearer-tokens.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
 import type { RbacAuthorizer } from './authorization/rbac.ts'
 import type { Metrics } from './metrics.ts'
@@ -61,6 +61,8 @@ export interface ServerSettings {
   /** How the API is reached from outside: address and port of the serving socket. */
   readonly advertiseAddress: string
   readonly port: number
+  /** False: a request without credentials is refused (401). */
+  readonly anonymousAuth: boolean
 }
 
 /** A request for an object or a collection of objects, past authorization. */

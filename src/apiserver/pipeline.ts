@@ -29,7 +29,7 @@ export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<A
 
 async function answer(pipeline: Pipeline, request: ApiRequest, info: RequestInfo): Promise<ApiResponse> {
   const { server } = pipeline
-  const caller = await authenticate(request, pipeline.authenticators)
+  const caller = await authenticate(request, pipeline.authenticators, server.options.anonymousAuth)
   const user = await impersonate(request, caller, server.authorizer)
   await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info)
   if (!info.isResource) return (await pipeline.paths(server, request, info, user)) ?? pageNotFound()

@@ -12,7 +12,9 @@ import type { Store } from '../store/store.ts'
 import { createClient } from '../client/api-client.ts'
 import { admissionPlugins } from './admission/all.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
-import { clientCertificates, staticTokens } from './authentication/authenticator.ts'
+import { clientCertificates } from './authentication/authenticator.ts'
+import { bearerTokens, staticTokens } from './authentication/bearer-tokens.ts'
+import { bootstrapTokens } from './authentication/bootstrap-tokens.ts'
 import { serviceAccountTokens } from './authentication/service-account-tokens.ts'
 import { type Authorizer, unionAuthorizer } from './authorization/authorizer.ts'
 import { authorizersOf } from './authorization/all.ts'
@@ -70,6 +72,7 @@ const defaults: ServerSettings = {
   nodePorts: { from: 30000, to: 32767 },
   advertiseAddress: '127.0.0.1',
   port: 6443,
+  anonymousAuth: true,
 }
 
 /** Starts the server: loads what every request needs and writes the objects that must always exist. */
@@ -80,7 +83,15 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const resources = new ResourceRegistry(store, feed, options.defer ?? queueMicrotask)
   for (const kind of options.kinds) resources.add(kind)
   const readiness: Readiness = { started: false, stopping: false }
-  const tokens = serviceAccountTokens(() => server)
+  const { issuer } = identity.tokens
+  const tokens = bearerTokens(
+    [
+      staticTokens(options.tokens ?? new Map(), issuer),
+      bootstrapTokens(() => server),
+      serviceAccountTokens(() => server),
+    ],
+    issuer,
+  )
   const rbac = rbacAuthorizer(() => server)
   const server: ServerContext = {
     store,
@@ -95,7 +106,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     admission: options.admission ?? admissionPlugins,
     authorizer: unionAuthorizer(options.authorizers ?? authorizersOf(rbac, () => server)),
     rbac: options.authorizers === undefined ? rbac : undefined,
-    reviewToken: (token, audiences) => tokens.check(token, audiences),
+    reviewToken: (token, audiences) => tokens.review(token, audiences),
     options: { ...defaults, ...options.settings },
     readiness,
     hotLists: new HotLists(),
@@ -106,11 +117,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   }
   const pipeline: Pipeline = {
     server,
-    authenticators: [
-      clientCertificates,
-      ...(options.tokens === undefined ? [] : [staticTokens(options.tokens)]),
-      tokens,
-    ],
+    authenticators: [clientCertificates, tokens],
     paths: answerPath,
   }
   const answer = (request: ApiRequest) => handle(pipeline, request)

@@ -21,8 +21,12 @@ export function known(user: UserInfo): UserInfo {
   return user.groups.includes(authenticatedGroup) ? user : { ...user, groups: [...user.groups, authenticatedGroup] }
 }
 
-/** Who sends this request. Throws Unauthorized. */
-export async function authenticate(request: ApiRequest, methods: readonly Authenticator[]): Promise<UserInfo> {
+/** Who sends this request. Throws Unauthorized. `allowAnonymous` false: a request without credentials is refused too. */
+export async function authenticate(
+  request: ApiRequest,
+  methods: readonly Authenticator[],
+  allowAnonymous = true,
+): Promise<UserInfo> {
   if (request.user !== undefined) return request.user
   let refused = false
   for (const method of methods) {
@@ -31,7 +35,7 @@ export async function authenticate(request: ApiRequest, methods: readonly Authen
     if (answer === 'refused') refused = true
     else if (answer !== undefined) return answer
   }
-  if (refused) throw unauthorized()
+  if (refused || !allowAnonymous) throw unauthorized()
   return anonymous
 }
 
@@ -46,34 +50,4 @@ export const clientCertificates: Authenticator = {
       ...(certificate.uid === undefined ? {} : { uid: certificate.uid }),
     })
   },
-}
-
-/** The token of an Authorization header, or of the WebSocket subprotocol that browsers use instead. */
-export function bearerToken(request: ApiRequest): string | undefined {
-  const header = request.headers['authorization']
-  if (header !== undefined) {
-    const match = /^bearer +(\S+)$/i.exec(header.trim())
-    return match?.[1]
-  }
-  const protocols = request.headers['sec-websocket-protocol']
-  if (protocols === undefined || request.upgrade === undefined) return undefined
-  const prefix = 'base64url.bearer.authorization.k8s.io.'
-  const found = protocols
-    .split(',')
-    .map((p) => p.trim())
-    .find((p) => p.startsWith(prefix))
-  if (found === undefined) return undefined
-  return atob(found.slice(prefix.length).replaceAll('-', '+').replaceAll('_', '/'))
-}
-
-/** Tokens listed at start. */
-export function staticTokens(tokens: ReadonlyMap<string, UserInfo>): Authenticator {
-  const users = new Map([...tokens].map(([token, user]) => [token, Object.freeze(known(user))]))
-  return {
-    name: 'tokens',
-    authenticate(request) {
-      const token = bearerToken(request)
-      return token === undefined ? undefined : (users.get(token) ?? 'refused')
-    },
-  }
 }

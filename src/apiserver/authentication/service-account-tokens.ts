@@ -4,21 +4,13 @@ import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { TokenClaims } from '../../ports/identity.ts'
 import type { ServerContext } from '../context.ts'
 import type { UserInfo } from '../request.ts'
-import { type Authenticator, bearerToken, known } from './authenticator.ts'
+import { known } from './authenticator.ts'
+import type { CheckedToken, TokenChecker } from './bearer-tokens.ts'
 
 /** Tokens whose signature is remembered. */
 const rememberedTokens = 4096
 /** How long a deleted pod's token still works, so that it can say good-bye. */
 const deletionLeewayMs = 60_000
-
-export interface CheckedToken {
-  readonly user: UserInfo
-  readonly audiences: readonly string[]
-}
-export interface TokenChecker extends Authenticator {
-  /** Checks a token for some audience of `audiences` (TokenReview). */
-  check(token: string, audiences: readonly string[]): Promise<CheckedToken | undefined>
-}
 
 /** Reads the server late: it is made after the authenticators. */
 export function serviceAccountTokens(serverOf: () => ServerContext): TokenChecker {
@@ -42,14 +34,9 @@ export function serviceAccountTokens(serverOf: () => ServerContext): TokenChecke
     return user === undefined ? undefined : { user, audiences: shared }
   }
   return {
-    name: 'service-account',
-    check,
-    async authenticate(request) {
-      const token = bearerToken(request)
-      if (token === undefined) return undefined
-      if (token.split('.').length !== 3) return 'refused'
-      return (await check(token, [serverOf().identity.tokens.issuer]))?.user ?? 'refused'
-    },
+    name: 'service-account-tokens',
+    // A JSON web token has three parts; anything else is no token of ours.
+    check: (token, audiences) => (token.split('.').length === 3 ? check(token, audiences) : undefined),
   }
 }
 

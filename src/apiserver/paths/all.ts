@@ -35,21 +35,27 @@ export async function answerPath(
       )
     case '/openid/v1/jwks':
       return documentResponse(request, await server.identity.tokens.jwks(), {
+        ...publicDocument,
         'content-type': 'application/jwk-set+json',
       })
     case '/.well-known/openid-configuration':
-      return documentResponse(request, openidConfiguration(server))
+      return documentResponse(request, openidConfiguration(server), publicDocument)
   }
   const healthy = await health(server, info, path)
   if (healthy !== undefined) return textResponse(healthy.status, healthy.text)
   return undefined
 }
 
+/** Relying parties may keep what they fetched for an hour, as upstream tells them. */
+const publicDocument = { 'cache-control': 'public, max-age=3600' }
+
 function openidConfiguration(server: ServerContext) {
   const { issuer } = server.identity.tokens
+  const { advertiseAddress, port } = server.options
+  const host = advertiseAddress.includes(':') ? `[${advertiseAddress}]` : advertiseAddress
   return {
     issuer,
-    jwks_uri: `https://${server.options.advertiseAddress}:${server.options.port}/openid/v1/jwks`,
+    jwks_uri: `https://${host}:${port}/openid/v1/jwks`,
     response_types_supported: ['id_token'],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['ES256'],
