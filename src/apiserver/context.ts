@@ -14,6 +14,7 @@ import type { Authenticator } from './authentication/authenticator.ts'
 import type { CheckedToken } from './authentication/bearer-tokens.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
 import type { RbacAuthorizer } from './authorization/rbac.ts'
+import type { FlowControl } from './flowcontrol/flow-control.ts'
 import type { Metrics } from './metrics.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
@@ -44,6 +45,7 @@ export interface ServerContext {
   readonly clientFor: (user: UserInfo) => Client
   /** The scheduler of this process; undefined where another member schedules. */
   readonly advice: () => SchedulingAdvice | undefined
+  readonly flowControl: FlowControl
   /** More metrics in the same text, of whoever runs the server (its process). */
   readonly ownMetrics: () => string
   readonly options: ServerSettings
@@ -63,6 +65,8 @@ export interface ServerSettings {
   readonly port: number
   /** False: a request without credentials is refused (401). */
   readonly anonymousAuth: boolean
+  /** Requests that are worked on at once, all priority levels together. */
+  readonly maxRequestsInflight: number
 }
 
 /** A request for an object or a collection of objects, past authorization. */

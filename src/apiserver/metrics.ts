@@ -1,12 +1,12 @@
 // What the server counts about itself, in the names that dashboards for upstream know, as Prometheus text.
 import type { ServerContext } from './context.ts'
+import { longSubresources } from './long-running.ts'
 import type { ApiRequest, ApiResponse } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
 
 /** Upper bounds of the duration histogram, seconds; upstream's. */
 const buckets = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60]
 const longRunning = new Set(['watch', 'proxy', 'connect'])
-const longSubresources = new Set(['attach', 'exec', 'log', 'portforward', 'proxy'])
 
 interface Series {
   readonly labels: string
@@ -97,6 +97,7 @@ export class Metrics {
         )
       }
     }
+    lines.push(...flowControlMetrics(server))
     return `${lines.join('\n')}\n`
   }
 }
@@ -114,5 +115,43 @@ function histogram({ labels, counts, sumSeconds, count }: Series): string[] {
     `${name}_bucket{${labels},le="+Inf"} ${count}`,
     `${name}_sum{${labels}} ${sumSeconds}`,
     `${name}_count{${labels}} ${count}`,
+  ]
+}
+
+function flowControlMetrics({ flowControl }: ServerContext): string[] {
+  const prefix = 'apiserver_flowcontrol'
+  const levels = [...flowControl.report()]
+  const gauge = (name: string, help: string, read: (level: (typeof levels)[number]) => number): string[] => [
+    `# HELP ${prefix}_${name} ${help}`,
+    `# TYPE ${prefix}_${name} gauge`,
+    ...levels
+      .filter((level) => !level.exempt)
+      .map((level) => `${prefix}_${name}{priority_level="${level.name}"} ${read(level)}`),
+  ]
+  return [
+    ...gauge('nominal_limit_seats', 'Seats of a priority level by its shares.', (level) => level.nominal),
+    ...gauge(
+      'current_limit_seats',
+      'Seats of a priority level with what it lends and borrows.',
+      (level) => level.limit,
+    ),
+    ...gauge('current_executing_seats', 'Seats taken by requests that are being answered.', (level) => level.executing),
+    ...gauge('current_inqueue_requests', 'Requests that wait for a seat.', (level) => level.waiting),
+    `# HELP ${prefix}_dispatched_requests_total Requests that were let in.`,
+    `# TYPE ${prefix}_dispatched_requests_total counter`,
+    ...flowControl.dispatched.map(
+      ({ schema, level, count }) =>
+        `${prefix}_dispatched_requests_total{flow_schema="${schema}",priority_level="${level}"} ${count}`,
+    ),
+    `# HELP ${prefix}_rejected_requests_total Requests that were turned away.`,
+    `# TYPE ${prefix}_rejected_requests_total counter`,
+    ...levels.flatMap(({ name, refused }) =>
+      Object.entries(refused)
+        .filter(([, count]) => count > 0)
+        .map(
+          ([reason, count]) =>
+            `${prefix}_rejected_requests_total{priority_level="${name}",reason="${reason}"} ${count}`,
+        ),
+    ),
   ]
 }

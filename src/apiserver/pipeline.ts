@@ -4,7 +4,8 @@ import { impersonate } from './authentication/impersonation.ts'
 import { authorizeRequest } from './authorization/authorize-request.ts'
 import type { Pipeline } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
-import type { ApiRequest, ApiResponse } from './request.ts'
+import { withFlowHeaders } from './flowcontrol/flow-control.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { type RequestInfo, resolveRequestInfo } from './request-info.ts'
 import { pageNotFound, respondError } from './responders/respond.ts'
 import { whyTarget } from './paths/why.ts'
@@ -31,7 +32,29 @@ async function answer(pipeline: Pipeline, request: ApiRequest, info: RequestInfo
   const { server } = pipeline
   const caller = await authenticate(request, pipeline.authenticators, server.options.anonymousAuth)
   const user = await impersonate(request, caller, server.authorizer)
+  // Callers in this process are bounded by their own queues, and must not wait behind those that they serve.
+  if (request.user !== undefined) return work(pipeline, request, info, user)
+  const pending = server.flowControl.enter(server, user, info)
+  const ticket = pending instanceof Promise ? await pending : pending
+  if (ticket === undefined) return work(pipeline, request, info, user)
+  let response: ApiResponse
+  try {
+    response = await work(pipeline, request, info, user)
+  } catch (error) {
+    response = respondError(server, request, error)
+  } finally {
+    ticket.seat?.release()
+  }
+  return withFlowHeaders(response, ticket)
+}
+
+async function work(
+  { server, paths }: Pipeline,
+  request: ApiRequest,
+  info: RequestInfo,
+  user: UserInfo,
+): Promise<ApiResponse> {
   await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info)
-  if (!info.isResource) return (await pipeline.paths(server, request, info, user)) ?? pageNotFound()
+  if (!info.isResource) return (await paths(server, request, info, user)) ?? pageNotFound()
   return dispatchResource(server, request, info, user)
 }

@@ -26,6 +26,7 @@ import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
 import { apiserver, bootstrap } from './bootstrap.ts'
 import { extensionsOf } from './extensions/all.ts'
+import { FlowControl } from './flowcontrol/flow-control.ts'
 import { Metrics } from './metrics.ts'
 import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
@@ -73,6 +74,7 @@ const defaults: ServerSettings = {
   advertiseAddress: '127.0.0.1',
   port: 6443,
   anonymousAuth: true,
+  maxRequestsInflight: 600,
 }
 
 /** Starts the server: loads what every request needs and writes the objects that must always exist. */
@@ -82,6 +84,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const feed = new Feed(store, clock, log)
   const resources = new ResourceRegistry(store, feed, options.defer ?? queueMicrotask)
   for (const kind of options.kinds) resources.add(kind)
+  const settings: ServerSettings = { ...defaults, ...options.settings }
   const readiness: Readiness = { started: false, stopping: false }
   const { issuer } = identity.tokens
   const tokens = bearerTokens(
@@ -107,10 +110,11 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     authorizer: unionAuthorizer(options.authorizers ?? authorizersOf(rbac, () => server)),
     rbac: options.authorizers === undefined ? rbac : undefined,
     reviewToken: (token, audiences) => tokens.review(token, audiences),
-    options: { ...defaults, ...options.settings },
+    options: settings,
     readiness,
     hotLists: new HotLists(),
     metrics: new Metrics(),
+    flowControl: new FlowControl(clock, settings.maxRequestsInflight),
     ownMetrics: options.metrics ?? (() => ''),
     clientFor: (user) => createClient(directTransport((request) => handle(pipeline, request), user)),
     advice: options.advice ?? (() => undefined),

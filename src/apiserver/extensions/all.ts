@@ -1,6 +1,7 @@
 // What the API server does about objects that extend it, in order: each part watches its own kinds.
 import type { Client } from '../../client/client.ts'
 import type { ServerContext } from '../context.ts'
+import { flowObjectKeeper } from '../flowcontrol/keep-objects.ts'
 import { customResources } from './custom-resources.ts'
 
 export interface Extension {
@@ -12,4 +13,5 @@ export interface Extension {
 /** `client` acts as the server itself. */
 export const extensionsOf = (server: ServerContext, client: Client): readonly Extension[] => [
   customResources(server, client),
+  flowObjectKeeper(server, client),
 ]
