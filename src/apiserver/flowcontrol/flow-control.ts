@@ -5,7 +5,7 @@
 import type { FlowSchema, PriorityLevelConfiguration } from '../../api/flowcontrol/flow-control.ts'
 import type { Clock, Timer } from '../../ports/clock.ts'
 import type { ServerContext } from '../context.ts'
-import type { ApiResponse, UserInfo } from '../request.ts'
+import type { ApiResponse, Headers, UserInfo } from '../request.ts'
 import type { RequestInfo } from '../request-info.ts'
 import { longSubresources } from '../long-running.ts'
 import { classify, type CompiledSchema, compileSchemas, flowOf } from './classify.ts'
@@ -29,6 +29,8 @@ interface Level {
 interface Flow extends CompiledSchema {
   readonly level: Level
   dispatched: number
+  /** An answer's headers with our own, by the answer's. */
+  readonly headers: WeakMap<Headers, Headers>
 }
 /** A request's seat, and whose it is. */
 export interface Ticket {
@@ -89,7 +91,7 @@ export class FlowControl {
     this.flows = compileSchemas(schemas).flatMap((compiled) => {
       const level = this.levels.get(compiled.schema.spec.priorityLevelConfiguration.name)
       const dispatched = before.get(compiled.schema.metadata.name) ?? 0
-      return level === undefined ? [] : [{ ...compiled, level, dispatched }]
+      return level === undefined ? [] : [{ ...compiled, level, dispatched, headers: new WeakMap() }]
     })
     this.plannedAtMs = Number.NEGATIVE_INFINITY
   }
@@ -161,12 +163,17 @@ function widthOf(server: ServerContext, { verb, group, version, resource, query 
   return Math.max(1, Math.min(maxListSeats, Math.ceil(objects / objectsPerSeat)))
 }
 
-/** Says in the answer where the request was counted. */
+/** Says in the answer where the request was counted. Most answers share one set of headers: so do these. */
 export function withFlowHeaders(response: ApiResponse, { flow }: Ticket): ApiResponse {
-  const headers = {
-    ...response.headers,
-    'x-kubernetes-pf-flowschema-uid': flow.schema.metadata.uid,
-    'x-kubernetes-pf-prioritylevel-uid': flow.level.uid,
+  let headers = flow.headers.get(response.headers)
+  if (headers === undefined) {
+    headers = {
+      ...response.headers,
+      'x-kubernetes-pf-flowschema-uid': flow.schema.metadata.uid,
+      'x-kubernetes-pf-prioritylevel-uid': flow.level.uid,
+    }
+    flow.headers.set(response.headers, headers)
   }
-  return { ...response, headers }
+  if (response.kind !== 'bytes' || response.rest !== undefined) return { ...response, headers }
+  return { kind: 'bytes', status: response.status, headers, body: response.body }
 }
