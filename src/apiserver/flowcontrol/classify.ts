@@ -108,12 +108,7 @@ const onPath = (paths: readonly string[], path: string): boolean =>
 
 /** What tells the flows of one schema apart. */
 export function flowOf({ schema }: CompiledSchema, user: UserInfo, info: RequestInfo): string {
-  switch (schema.spec.distinguisherMethod?.type) {
-    case 'ByUser':
-      return `${schema.metadata.name}/${user.name}`
-    case 'ByNamespace':
-      return `${schema.metadata.name}/${info.namespace}`
-    default:
-      return schema.metadata.name
-  }
+  const method = schema.spec.distinguisherMethod?.type
+  if (method === 'ByUser') return `${schema.metadata.name}/${user.name}`
+  return method === 'ByNamespace' ? `${schema.metadata.name}/${info.namespace}` : schema.metadata.name
 }

@@ -88,7 +88,7 @@ describe('a priority level', () => {
   })
   it('refuses when queues are full, when nobody may wait, and when the wait was too long', async () => {
     const full = level(1, { queues: 1, handSize: 1, queueLengthLimit: 1 })
-    full.made.enter('a', 1)
+    void full.made.enter('a', 1)
     const waiting = full.made.enter('a', 1) as Promise<Seat>
     expect(() => full.made.enter('a', 1)).toThrow('Too many requests, please try again later.')
     const refused = waiting.then(
@@ -100,7 +100,7 @@ describe('a priority level', () => {
     expect(full.made.refused).toEqual({ 'queue-full': 1, 'concurrency-limit': 0, 'time-out': 1 })
     const strict = level(1)
     strict.made.configure(undefined)
-    strict.made.enter('a', 1)
+    void strict.made.enter('a', 1)
     expect(() => strict.made.enter('a', 1)).toThrow('Too many requests')
   })
   it('deals hands of different cards that seldom lie together', () => {
@@ -245,7 +245,7 @@ describe('the server', () => {
         as('noisy'),
       )
     const answers = await Promise.all([review(), review(), review()])
-    expect(answers.map(({ status }) => status).sort()).toEqual([201, 429, 429])
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 429, 429])
     const refused = answers.find(({ status }) => status === 429)
     expect(refused?.headers['retry-after']).toBe('1')
     expect(refused?.json['reason']).toBe('TooManyRequests')
