@@ -16,6 +16,7 @@ import {
   startControllers,
 } from './controllers/framework/controller.ts'
 import { type DnsServer, startDns } from './dns/dns.ts'
+import { type IngressServer, type IngressSettings, startIngress } from './ingress/ingress.ts'
 import type { KubeletConfig } from './kubelet/config.ts'
 import { type Kubelet, startKubelet, type StopOptions } from './kubelet/kubelet.ts'
 import type { NodeApi, NodeDialer } from './ports/node-api.ts'
@@ -52,6 +53,8 @@ export interface NodeOptions {
   readonly ports: NodePorts
   readonly config?: Partial<KubeletConfig>
   readonly zone?: string
+  /** Ports of the node's ingress. */
+  readonly ingress?: IngressSettings
   /** Wraps the agent's way to the API (a simulation cuts it). */
   readonly transport?: (inner: Transport) => Transport
 }
@@ -60,6 +63,7 @@ export interface ClusterNode {
   readonly kubelet: Kubelet
   readonly proxy: Proxy | undefined
   readonly dns: DnsServer | undefined
+  readonly ingress: IngressServer | undefined
   /** Ends the node's agent; its pods as `options` say (default: kept). The Node object stays. */
   stop(options?: StopOptions): Promise<void>
 }
@@ -166,10 +170,12 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
       nodeName: node.name,
       config: { clusterDns: dnsAddresses, clusterDomain: options.domain ?? 'cluster.local', ...node.config },
     })
-    const { dataplane, dnsSockets } = node.ports
+    const { dataplane, dnsSockets, edge, outgoing } = node.ports
     const networkClient = clientFor('system:kube-proxy', ['system:node-proxier'], 'kube-proxy', node.transport)
     const networkInformers =
-      dataplane === undefined && dnsSockets === undefined ? undefined : informersFor(networkClient)
+      dataplane === undefined && dnsSockets === undefined && edge === undefined
+        ? undefined
+        : informersFor(networkClient)
     const proxy =
       dataplane === undefined || networkInformers === undefined
         ? undefined
@@ -195,13 +201,30 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
             addresses: dnsAddresses,
             ...(options.domain === undefined ? {} : { domain: options.domain }),
           })
+    const ingress =
+      edge === undefined || outgoing === undefined || networkInformers === undefined
+        ? undefined
+        : startIngress({
+            informers: networkInformers,
+            client: networkClient,
+            nodeClient: client,
+            nodeName: node.name,
+            edge,
+            outgoing,
+            clock,
+            random,
+            log: nodeLog,
+            ...node.ingress,
+          })
     const started: ClusterNode = {
       name: node.name,
       kubelet,
       proxy,
       dns,
+      ingress,
       async stop(stopOptions = { pods: 'keep' }) {
         nodes.delete(node.name)
+        await ingress?.stop()
         proxy?.stop()
         await dns?.stop()
         await kubelet.stop(stopOptions)

@@ -8,6 +8,7 @@ import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { removeNode } from '../host/cleanup.ts'
+import { createHttpEdge } from '../host/http-edge.ts'
 import { limitLog } from '../host/log-limit.ts'
 import { type HttpServer, serveHttp } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
@@ -15,6 +16,8 @@ import { type NetworkPlan, networkPlan } from '../host/network-plan.ts'
 import { hostAddresses } from '../host/node-host.ts'
 import { type HostClusterPorts, type HostNode, hostPorts, startHostNode } from '../host/ports.ts'
 import { pinoLog } from '../host/system.ts'
+import type { IngressSettings } from '../ingress/ingress.ts'
+import { PortTakenError } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodePorts } from '../ports/ports.ts'
 import { startHistoryKeeper } from '../store/history.ts'
@@ -32,6 +35,8 @@ export interface ServeOptions {
   readonly listen: { readonly host: string; readonly port: number } | undefined
   readonly runtime: RuntimeChoice
   readonly store: StoreChoice
+  /** Ports of the ingress; undefined for 80 and 443, or free ones. */
+  readonly ingress?: IngressSettings
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
   readonly onProgress: (text: string) => void
@@ -75,12 +80,13 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
   const clusterReady = new Promise<Cluster>((resolve) => {
     ready = resolve
   })
+  await checkIngressPorts(options, log)
   const http = await listen(options, ports, plan, nodeName, addresses, log, clusterReady)
   undo.push(() => http.close(0))
   const url = `https://${urlHost(options.listen?.host ?? '127.0.0.1')}:${http.port}`
 
   // The runtime takes longest: it starts while the store is read.
-  const starting = runtime === 'sim' ? simNodePorts(ports, nodeName) : realNode(options, instance, log, plan)
+  const starting = runtime === 'sim' ? simNodePorts(ports, nodeName) : realNode(options, instance, ports, plan)
   starting.catch(() => undefined)
   undo.push(async () => {
     const node = await starting.catch(() => undefined)
@@ -116,6 +122,7 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
   await cluster.addNode({
     name: nodeName,
     ports: hostNode.ports,
+    ...(options.ingress === undefined ? {} : { ingress: options.ingress }),
     ...(runtime === 'sim' ? {} : { config: kubeletFolders(dataDir) }),
   })
   writeRunState(dataDir, { url, runtime, store: options.store, nodeName, startedAt: new Date().toISOString() })
@@ -200,6 +207,23 @@ function refuse(error: unknown, at: ServeOptions['listen']): never {
   throw error
 }
 
+/** A port that was asked for and is taken is told now, not when the first Ingress comes. */
+async function checkIngressPorts({ ingress = {} }: ServeOptions, log: Log): Promise<void> {
+  for (const [flag, port] of [
+    ['--ingress-http-port', ingress.httpPort],
+    ['--ingress-https-port', ingress.httpsPort],
+  ] as const) {
+    if (port === undefined) continue
+    try {
+      const probe = await createHttpEdge({ log }).listen({ port, handle: () => Promise.reject(new Error('not ready')) })
+      await probe.close()
+    } catch (error) {
+      if (!(error instanceof PortTakenError)) throw error
+      throw new CliError(`${flag} ${port} is taken by another program: end it, or choose another port`)
+    }
+  }
+}
+
 async function openStore({ dataDir, store }: ServeOptions, { clock }: HostClusterPorts): Promise<Store> {
   if (store === 'memory') return (await import('../store/memory.ts')).openMemoryStore({ clock })
   if (store.startsWith('etcd='))
@@ -210,9 +234,16 @@ async function openStore({ dataDir, store }: ServeOptions, { clock }: HostCluste
   return (await import('../store/lmdb.ts')).openLmdbStore({ directory: join(dataDir, 'store'), clock })
 }
 
-async function realNode(options: ServeOptions, instance: Instance, log: Log, plan: NetworkPlan): Promise<HostNode> {
+async function realNode(
+  options: ServeOptions,
+  instance: Instance,
+  { log, identity }: HostClusterPorts,
+  plan: NetworkPlan,
+): Promise<HostNode> {
   if (options.runtime === 'sim') throw new Error('a simulated node has no runtime')
-  return startHostNode({ instance, log, plan, runtime: options.runtime })
+  const edgeCertificate = () =>
+    identity.serving('ingress', { dnsNames: ['ingress.cluster.local', '*.ingress.cluster.local'], ipAddresses: [] })
+  return startHostNode({ instance, log, plan, runtime: options.runtime, edgeCertificate })
 }
 /** Containers that exist in words only: everything but their processes is real. */
 async function simNodePorts(ports: HostClusterPorts, name: string): Promise<{ ports: NodePorts; release(): void }> {

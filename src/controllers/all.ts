@@ -13,6 +13,7 @@ import { endpointsController } from './endpoints.ts'
 import { ephemeralVolumeController } from './ephemeral-volume.ts'
 import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
+import { ingressController } from './ingress.ts'
 import { jobController } from './job.ts'
 import { localProvisioner } from './local-provisioner.ts'
 import { namespaceController } from './namespace.ts'
@@ -49,6 +50,7 @@ export const allControllers: readonly Controller[] = [
   serviceCidrController,
   serviceLbController,
   clusterDnsController,
+  ingressController,
   replicaSetController,
   replicationControllerController,
   deploymentController,

@@ -78,6 +78,22 @@ describe('load balancers of node addresses', () => {
     await advance()
     expect(await ips('second')).toEqual(['192.0.2.11', '192.0.2.12'])
   })
+  it('ports on which a node serves Ingresses are its own, save for who had them before', async () => {
+    const { make, ips, client, advance, eventsOf } = await start()
+    await make('before', 80)
+    const annotations = { 'ingress.coxswain.io/ports': '{"http":80,"https":443}' }
+    await client.resource(nodes).patch('a', undefined, 'merge', { metadata: { annotations } })
+    await advance()
+    await make('after', 443)
+    expect(await ips('before')).toHaveLength(2)
+    expect(await ips('after')).toEqual([])
+    expect((await eventsOf('after'))[0]).toContain('port TCP/443 belongs to the nodes themselves')
+    await client.resource(nodes).patch('a', undefined, 'merge', {
+      metadata: { annotations: { 'ingress.coxswain.io/ports': null } },
+    })
+    await advance()
+    expect(await ips('after')).toHaveLength(2)
+  })
   it('another controller owns what it wrote, and another class', async () => {
     const { make, ips, client, advance } = await start()
     await make('other', 81, { loadBalancerClass: 'example.com/other' })

@@ -5,6 +5,7 @@ import { type Node, nodes as nodeKind } from '../api/core/node.ts'
 import { type Service, services as serviceKind } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
 import { equal } from '../api/machinery/equal.ts'
+import { ingressPortsAnnotation, ingressPortsOf } from '../api/networking/served-ingress.ts'
 import type { LoadBalancerIngress } from '../api/core/service.ts'
 import { type IndexBy, keyOf } from '../client/informer.ts'
 import { serviceNameLabel } from './endpoint-slice.ts'
@@ -48,6 +49,14 @@ function nodesWithEndpoints(slices: readonly EndpointSlice[]): ReadonlySet<strin
     for (const { nodeName, conditions } of slice.endpoints ?? [])
       if (nodeName !== undefined && conditions?.ready !== false) names.add(nodeName)
   return names
+}
+
+/** Ports on which nodes serve Ingresses: a load balancer on the nodes' addresses would take them away. */
+function ingressPortsInUse(nodes: Iterable<Node>): ReadonlySet<string> {
+  const ports = new Set<string>()
+  for (const { metadata } of nodes)
+    for (const port of Object.values(ingressPortsOf(metadata.annotations) ?? {})) ports.add(`TCP/${port}`)
+  return ports
 }
 
 type Answer = { readonly addresses: readonly string[] } | { readonly refused: string }
@@ -100,7 +109,9 @@ export const serviceLbController: Controller = {
     function addressesFor(service: Service, key: string): Answer {
       if (pool.length > 0) return fromPool(service, key, pool, ledger)
       const ports = portsOf(service)
-      const own = ports.find((port) => reserved.has(port))
+      const ingress = ingressPortsInUse(nodes.list())
+      // Who had a port before the ingress came keeps it.
+      const own = ports.find((port) => reserved.has(port) || (ingress.has(port) && ledger.holderOf(port) !== key))
       if (own !== undefined) return { refused: `port ${own} belongs to the nodes themselves` }
       const taken = ledger.hold(key, ports)
       if (taken !== undefined)
@@ -158,6 +169,7 @@ export const serviceLbController: Controller = {
       !equal(node.status.addresses ?? [], old.status.addresses ?? []) ||
       !equal(node.metadata.labels ?? {}, old.metadata.labels ?? {}) ||
       node.metadata.deletionTimestamp !== old.metadata.deletionTimestamp ||
+      node.metadata.annotations?.[ingressPortsAnnotation] !== old.metadata.annotations?.[ingressPortsAnnotation] ||
       readiness(node) !== readiness(old)
     const touchLocal = (slice: EndpointSlice) => {
       for (const key of bySliceService(slice)) {

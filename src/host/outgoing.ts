@@ -1,4 +1,5 @@
-// Calls of the API server to webhooks, aggregated servers and proxied targets, over Node's HTTP/1.1 client. Connections
+// Calls of the API server to webhooks, aggregated servers and proxied targets, and of the ingress to its backends, over
+// Node's HTTP/1.1 client (HTTP/2 in the file beside). Connections
 // are kept per target for a while; a kept connection that the other side closed at the wrong moment is replaced once.
 import http from 'node:http'
 import https from 'node:https'
@@ -13,84 +14,14 @@ import {
   type OutgoingUpgrade,
 } from '../ports/outgoing.ts'
 import { socketStream } from './http-transport.ts'
+import { failureOf, headersOf, type Kind, tlsOf } from './outgoing-failure.ts'
+import { createOutgoingHttp2 } from './outgoing-http2.ts'
 
 const keepMs = 30_000
 const connectTimeoutMs = 10_000
 /** Agents kept; one for each target and set of authorities. */
 const maxAgents = 256
 
-type Kind = OutgoingError['kind']
-const words: Readonly<Record<string, readonly [Kind, string]>> = {
-  ECONNREFUSED: ['refused', 'connect: connection refused'],
-  ETIMEDOUT: ['timeout', 'i/o timeout'],
-  EHOSTUNREACH: ['unreachable', 'connect: no route to host'],
-  ENETUNREACH: ['unreachable', 'connect: network is unreachable'],
-  ECONNRESET: ['broken', 'read: connection reset by peer'],
-  EPIPE: ['broken', 'write: broken pipe'],
-  ENOTFOUND: ['unreachable', 'no such host'],
-  EAI_AGAIN: ['unreachable', 'no such host'],
-}
-const certificateWords: Readonly<Record<string, string>> = {
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'x509: certificate signed by unknown authority',
-  UNABLE_TO_GET_ISSUER_CERT: 'x509: certificate signed by unknown authority',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'x509: certificate signed by unknown authority',
-  SELF_SIGNED_CERT_IN_CHAIN: 'x509: certificate signed by unknown authority',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'x509: certificate signed by unknown authority',
-  CERT_SIGNATURE_FAILURE: 'x509: certificate signed by unknown authority',
-  CERT_HAS_EXPIRED: 'x509: certificate has expired or is not yet valid',
-  CERT_NOT_YET_VALID: 'x509: certificate has expired or is not yet valid',
-}
-
-function failureOf(error: unknown, { host, port }: OutgoingTarget, signal: AbortSignal | undefined): OutgoingError {
-  if (error instanceof OutgoingError) return error
-  if (signal?.aborted) return new OutgoingError('aborted', 'context canceled', { cause: error })
-  const { code = '', errors, reason } = error as { code?: string; errors?: readonly unknown[]; reason?: string }
-  // A name with several addresses fails with one error for each.
-  if (errors?.[0] !== undefined) return failureOf(errors[0], { host, port, scheme: 'https' }, signal)
-  const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-  const known = words[code]
-  if (known !== undefined) {
-    const [kind, text] = known
-    const head =
-      kind === 'broken'
-        ? ''
-        : code.startsWith('E') && text === 'no such host'
-          ? `dial tcp: lookup ${host}: `
-          : `dial tcp ${at}: `
-    return new OutgoingError(kind, `${head}${text}`, { cause: error })
-  }
-  const certificate = certificateWords[code]
-  if (certificate !== undefined) {
-    return new OutgoingError('certificate', `tls: failed to verify certificate: ${certificate}`, { cause: error })
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return new OutgoingError('certificate', `tls: failed to verify certificate: x509: ${reason ?? 'wrong name'}`, {
-      cause: error,
-    })
-  }
-  if (error instanceof Error && /socket hang up/.test(error.message)) {
-    return new OutgoingError('broken', 'EOF', { cause: error })
-  }
-  if (/wrong version number|packet length too long/i.test(String(error))) {
-    return new OutgoingError('broken', 'http: server gave HTTP response to HTTPS client', { cause: error })
-  }
-  return new OutgoingError('broken', error instanceof Error ? error.message : String(error), { cause: error })
-}
-
-const tlsOf = (target: OutgoingTarget): Pick<https.RequestOptions, 'servername' | 'ca' | 'rejectUnauthorized'> => {
-  const name = target.serverName ?? target.host
-  return {
-    ...(/^[\d.]+$|:/.test(name) ? {} : { servername: name }),
-    ...(target.caPem === undefined ? {} : { ca: target.caPem }),
-    ...(target.insecure === true ? { rejectUnauthorized: false } : {}),
-  }
-}
-
-function headersOf(headers: http.IncomingHttpHeaders): Record<string, string | readonly string[]> {
-  const out: Record<string, string | readonly string[]> = {}
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) out[name] = value
-  return out
-}
 async function* bodyOf(incoming: http.IncomingMessage, target: OutgoingTarget, signal: AbortSignal | undefined) {
   try {
     for await (const chunk of incoming) yield chunk as Uint8Array
@@ -108,11 +39,13 @@ const responseOf = (
   status: incoming.statusCode ?? 0,
   headers: headersOf(incoming.headers),
   body: bodyOf(incoming, target, signal),
+  trailers: () => headersOf(incoming.trailers),
 })
 
 /** The host's outgoing calls. */
 export function createOutgoing(): Outgoing & { close(): void } {
   const agents = new Map<string, http.Agent>()
+  const http2 = createOutgoingHttp2()
   function agentOf(target: OutgoingTarget): http.Agent {
     const key = JSON.stringify(target)
     let agent = agents.get(key)
@@ -179,6 +112,7 @@ export function createOutgoing(): Outgoing & { close(): void } {
 
   return {
     async send(target, request) {
+      if (target.http2 === true) return http2.send(target, request)
       try {
         return await sendOnce(target, request, agentOf(target))
       } catch (error) {
@@ -206,6 +140,7 @@ export function createOutgoing(): Outgoing & { close(): void } {
     close() {
       for (const agent of agents.values()) agent.destroy()
       agents.clear()
+      http2.close()
     },
   }
 }

@@ -2,6 +2,7 @@
 // starts while the API already answers.
 import { join } from 'node:path'
 import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { EdgeCertificate } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import type { ClusterPorts, NodePorts } from '../ports/ports.ts'
 import { createCgroups } from './cgroups.ts'
@@ -14,6 +15,7 @@ import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { withOwner } from './cri/owned.ts'
 import { createDisk } from './disk.ts'
 import { hostDnsSockets } from './dns-sockets.ts'
+import { createHttpEdge } from './http-edge.ts'
 import { type HostIdentity, openIdentity } from './identity.ts'
 import type { Instance } from './instance.ts'
 import type { NetworkPlan } from './network-plan.ts'
@@ -50,6 +52,8 @@ export interface HostNodeOptions extends HostPortsOptions {
   readonly plan: NetworkPlan
   /** 'containerd' for one of our own, or the address of a CRI socket. */
   readonly runtime: 'containerd' | `unix://${string}`
+  /** Certificate of the ingress for names that no Ingress has one for. */
+  readonly edgeCertificate?: () => EdgeCertificate
   /** The node's address, when the one on the default route is not meant. */
   readonly address?: string
 }
@@ -71,6 +75,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
     clusterCidrs: [plan.clusterCidr],
     command: (file, args, input) => shell.run(file, args, input),
   })
+  const outgoing = createOutgoing()
   const sandboxes = await runtime.listPodSandboxes()
   await Promise.all([rules.start(new Set(sandboxes.map(({ id }) => id))), network])
   return {
@@ -84,10 +89,16 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       prober: hostProber,
       dataplane: nftablesDataplane({ table: instance.serviceTable, log, shell }),
       dnsSockets: hostDnsSockets,
+      edge: createHttpEdge({
+        log,
+        ...(options.edgeCertificate === undefined ? {} : { fallback: options.edgeCertificate }),
+      }),
+      outgoing,
     },
     release() {
       containerd?.release()
       runtime.close()
+      outgoing.close()
       shell.close()
     },
   }

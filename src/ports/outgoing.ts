@@ -13,6 +13,8 @@ export interface OutgoingTarget {
   readonly caPem?: string
   /** Any certificate will do. */
   readonly insecure?: boolean
+  /** HTTP/2 from the first byte on, as gRPC servers want it; default: HTTP/1.1. */
+  readonly http2?: boolean
 }
 
 export interface OutgoingRequest {
@@ -32,6 +34,8 @@ export interface OutgoingResponse {
   readonly headers: Readonly<Record<string, string | readonly string[]>>
   /** The body as it arrives. Must be read or returned (`.return()`), or the connection hangs. */
   readonly body: AsyncIterable<Uint8Array>
+  /** Fields that came after the body; there when it has ended. */
+  readonly trailers: () => Readonly<Record<string, string | readonly string[]>>
 }
 
 export type OutgoingUpgrade =

@@ -4,6 +4,7 @@ import type { ContainerRuntime } from './container-runtime.ts'
 import type { Dataplane } from './dataplane.ts'
 import type { Disk } from './disk.ts'
 import type { DnsSockets } from './dns-sockets.ts'
+import type { HttpEdge } from './http-edge.ts'
 import type { Identity } from './identity.ts'
 import type { Log } from './log.ts'
 import type { NodeHost } from './node-host.ts'
@@ -33,4 +34,8 @@ export interface NodePorts {
   readonly dataplane?: Dataplane
   /** Without it the node has no DNS server. */
   readonly dnsSockets?: DnsSockets
+  /** Without it the node serves no Ingresses. */
+  readonly edge?: HttpEdge
+  /** How the node's ingress reaches pods; needed with `edge`. */
+  readonly outgoing?: Outgoing
 }

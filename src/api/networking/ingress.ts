@@ -52,6 +52,7 @@ export const ingressTls = object(`${NET}IngressTLS`, {
   hosts: optional(1, array(string(), { listType: 'atomic' })),
   secretName: optional(2, string()),
 })
+export interface IngressTls extends Infer<typeof ingressTls> {}
 export const ingressSpec = object(`${NET}IngressSpec`, {
   defaultBackend: optional(1, ingressBackend),
   tls: optional(2, array(ingressTls, { listType: 'atomic' })),

@@ -32,6 +32,16 @@ export const up: Command = {
       value: 'NAME',
       help: 'lmdb (default), memory (forgets everything at the end), or etcd=http://HOST:2379,... for an etcd of yours',
     },
+    'ingress-http-port': {
+      type: 'string',
+      value: 'PORT',
+      help: 'port of the nodes for Ingresses (default: 80, or a free one where 80 is taken)',
+    },
+    'ingress-https-port': {
+      type: 'string',
+      value: 'PORT',
+      help: 'the same for TLS (default: 443, or a free one where 443 is taken)',
+    },
     kubeconfig: { type: 'string', value: 'FILE', help: 'merge the context "coxswain" into this file too' },
     detach: { type: 'boolean', short: 'd', help: 'return when the cluster is ready, and leave it running' },
     yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
@@ -58,8 +68,20 @@ function planOf(call: Invocation): Plan {
     listen: listenOf(call.flag('listen')),
     runtime: runtimeOf(call.flag('runtime')),
     store: storeOf(call.flag('store')),
+    ingress: {
+      ...portOf('ingress-http-port', 'httpPort', call),
+      ...portOf('ingress-https-port', 'httpsPort', call),
+    },
     kubeconfig,
   }
+}
+function portOf<K extends string>(flag: string, key: K, call: Invocation): { readonly [P in K]?: number } {
+  const text = call.flag(flag)
+  if (text === undefined) return {}
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
+    throw new CliError(`--${flag} wants a port from 1 to 65535, not "${text}"`, 2)
+  return { [key]: port } as { readonly [P in K]?: number }
 }
 export function listenOf(text: string | undefined): Plan['listen'] {
   if (text === undefined) return undefined
