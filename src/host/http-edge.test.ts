@@ -160,7 +160,7 @@ describe('HTTP/1.1', () => {
   it('WebSocket', async () => {
     const server = http.createServer()
     new WebSocketServer({ server }).on('connection', (socket) =>
-      socket.on('message', (data) => socket.send(`you said ${String(data)}`)),
+      socket.on('message', (data) => socket.send(`you said ${(data as Buffer).toString()}`)),
     )
     const { port } = await listen({ handle: to(await backend(server)) })
     const client = new WebSocket(`ws://127.0.0.1:${port}/chat`)
