@@ -6,7 +6,7 @@ import os from 'node:os'
 import { pino } from 'pino'
 import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
-import { type Cluster, startCluster } from '../cluster.ts'
+import { type Cluster, type NodeOptions, startCluster } from '../cluster.ts'
 import { removeNode } from '../host/cleanup.ts'
 import { createHttpEdge } from '../host/http-edge.ts'
 import { limitLog } from '../host/log-limit.ts'
@@ -16,7 +16,6 @@ import { type NetworkPlan, networkPlan } from '../host/network-plan.ts'
 import { hostAddresses } from '../host/node-host.ts'
 import { type HostClusterPorts, type HostNode, hostPorts, startHostNode } from '../host/ports.ts'
 import { pinoLog } from '../host/system.ts'
-import type { IngressSettings } from '../ingress/ingress.ts'
 import { PortTakenError } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodePorts } from '../ports/ports.ts'
@@ -36,7 +35,7 @@ export interface ServeOptions {
   readonly runtime: RuntimeChoice
   readonly store: StoreChoice
   /** Ports of the ingress; undefined for 80 and 443, or free ones. */
-  readonly ingress?: IngressSettings
+  readonly ingress?: NonNullable<NodeOptions['ingress']>
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
   readonly onProgress: (text: string) => void
