@@ -1,5 +1,6 @@
 // Brings a fresh machine to where the project builds and its tests run: npm packages, and Debian packages when root. Says what
-// it does, and does nothing twice. `--npm` stops after the npm packages. Uses nothing that it installs.
+// it does, and does nothing twice. `--npm` stops after the npm packages, `--tests` adds what only the tests need. Uses nothing
+// that it installs.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -33,6 +34,7 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mti
 if (process.argv.includes('--npm')) process.exit(0)
 
 /** A program (or file) by the Debian package that brings it. */
+const forTests = { 'etcd-server': 'etcd', 'kubernetes-client': 'kubectl', curl: 'curl' }
 const packages = {
   containerd: 'containerd',
   runc: 'runc',
@@ -41,6 +43,9 @@ const packages = {
   iproute2: 'ip',
   conntrack: 'conntrack',
   'busybox-static': '/bin/busybox',
+  mount: 'mount',
+  procps: 'sysctl',
+  ...(process.argv.includes('--tests') ? forTests : {}),
 }
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
 const isThere = (program) =>

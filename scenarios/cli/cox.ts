@@ -1,6 +1,6 @@
 // Runs the built `cox` as a user does, each cluster in a data directory of its own.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -45,6 +45,8 @@ export interface TestCluster {
   readonly dataDir: string
   run(args: readonly string[], options?: RunOptions): Promise<Result>
   start(args: readonly string[], options?: RunOptions): ReturnType<typeof start>
+  /** kill -9 of the running server; resolves when it is gone. */
+  kill(): Promise<void>
   /** Ends the cluster and removes its directory. */
   remove(): Promise<void>
 }
@@ -57,6 +59,11 @@ export function testCluster(name = 'scenario'): TestCluster {
     dataDir,
     run: (args, options) => cox(args, within(options)),
     start: (args, options) => start(args, within(options)),
+    async kill() {
+      const { pid } = JSON.parse(readFileSync(join(dataDir, 'cox.json'), 'utf8')) as { pid: number }
+      process.kill(pid, 'SIGKILL')
+      while (!(await cox(['status'], within())).stderr.includes('no cluster runs'));
+    },
     async remove() {
       if (!existsSync(dataDir)) return
       const { code, stderr } = await cox(['down'], within())

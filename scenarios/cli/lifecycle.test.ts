@@ -1,6 +1,6 @@
 // The life of a cluster on the machine: up, a pod, killed and adopted, kept and taken over, gone without a trace.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leftovers } from '../../src/host/cleanup.ts'
@@ -60,12 +60,6 @@ async function runPod(cluster: TestCluster, name: string): Promise<void> {
     )
     .toBe(true)
 }
-const serverPid = (cluster: TestCluster) =>
-  (JSON.parse(readFileSync(join(cluster.dataDir, 'cox.json'), 'utf8')) as { pid: number }).pid
-async function kill9(cluster: TestCluster): Promise<void> {
-  process.kill(serverPid(cluster), 'SIGKILL')
-  await expect.poll(async () => (await cluster.run(['status'])).stderr).toContain('no cluster runs')
-}
 
 /** Everything of a cluster that is on the machine besides its files. */
 function traces({ dataDir }: TestCluster): string[] {
@@ -117,7 +111,7 @@ describe('a cluster', () => {
   test('killed and started again, it has the same containers', async () => {
     const before = await idsOf(first)
     const shims = shimsOf(instanceOf(first.dataDir))
-    await kill9(first)
+    await first.kill()
     expect(shimsOf(instanceOf(first.dataDir))).toEqual(shims)
     await ok(first, 'up', '-d')
     expect(await idsOf(first)).toEqual(before)
@@ -154,7 +148,7 @@ describe('a cluster', () => {
       .toBe(true)
   })
   test('down after a kill takes away everything too', async () => {
-    await kill9(first)
+    await first.kill()
     expect(traces(first)).not.toEqual([])
     await ok(first, 'down')
     expect(traces(first)).toEqual([])

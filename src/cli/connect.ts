@@ -20,6 +20,11 @@ interface Kubeconfig {
 export function connect(call: Invocation): Transport {
   const dataDir = dataDirOf(call)
   requireServer(dataDir)
+  return transportTo(dataDir)
+}
+
+/** The way to the API that the kubeconfig in a data directory names. */
+export function transportTo(dataDir: string): Transport {
   const config = parse(readFileSync(kubeconfigPath(dataDir), 'utf8')) as Kubeconfig
   const [cluster] = config.clusters
   const [user] = config.users

@@ -80,7 +80,8 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
     ready = resolve
   })
   await checkIngressPorts(options, log)
-  const http = await listen(options, ports, plan, nodeName, addresses, log, clusterReady)
+  const open = opener(options, ports, plan, nodeName, addresses, log, clusterReady)
+  const http = await listen(options, open)
   undo.push(() => http.close(0))
   const url = `https://${urlHost(options.listen?.host ?? '127.0.0.1')}:${http.port}`
 
@@ -104,7 +105,7 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
     store,
     settings: {
       serviceCidrs: [plan.serviceCidr],
-      advertiseAddress: addresses[0] ?? '127.0.0.1',
+      advertiseAddress: podsReach(http.address, plan, addresses),
       port: http.port,
     },
     clusterCidrs: [plan.clusterCidr],
@@ -118,6 +119,8 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
   onProgress(`the API answers at ${url}`)
 
   const hostNode = await starting
+  const forPods = isLoopback(http.address) && runtime !== 'sim' ? await open(plan.dnsAddress, http.port) : undefined
+  if (forPods !== undefined) undo.push(() => forPods.close(0))
   await cluster.addNode({
     name: nodeName,
     ports: hostNode.ports,
@@ -131,7 +134,7 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
     onProgress(pods === 'remove' ? 'stopping pods' : 'stopping; pods keep running')
     await cluster.stop({ pods })
     history.stop()
-    await http.close(500)
+    await Promise.all([http.close(500), forPods?.close(500)])
     hostNode.release()
     await store.close()
     if (pods === 'remove' && runtime !== 'sim')
@@ -156,7 +159,18 @@ const urlHost = (host: string) => {
   return reachable.includes(':') ? `[${reachable}]` : reachable
 }
 
-async function listen(
+const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
+/** Where pods find the API: a socket on the loopback device alone is out of their sight, so they get one on the device that
+ * carries the cluster's DNS, which no other machine has a route to. */
+function podsReach(listening: string, { dnsAddress }: NetworkPlan, addresses: readonly string[]): string {
+  if (isLoopback(listening)) return dnsAddress
+  return /^(0\.0\.0\.0|::)$/.test(listening) ? (addresses[0] ?? dnsAddress) : listening
+}
+
+type Open = (host: string, port: number) => Promise<HttpServer>
+
+/** Opens sockets of the API; requests wait for the cluster. */
+function opener(
   options: ServeOptions,
   ports: HostClusterPorts,
   plan: NetworkPlan,
@@ -164,18 +178,19 @@ async function listen(
   addresses: readonly string[],
   log: Log,
   cluster: Promise<Cluster>,
-): Promise<HttpServer> {
+): Open {
   const kube = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local']
   const given = options.listen?.host
   const own = given === undefined || /^(0\.0\.0\.0|::)?$/.test(given) ? [] : [given]
   const isAddress = (name: string) => /^[\d.]+$|:/.test(name)
+  const reached = ['127.0.0.1', '::1', plan.apiAddress, plan.dnsAddress, ...addresses, ...own.filter(isAddress)]
   const { certificatePem, keyPem } = ports.identity.serving('apiserver', {
     dnsNames: ['localhost', ...kube, nodeName, ...own.filter((name) => !isAddress(name))],
-    ipAddresses: [...new Set(['127.0.0.1', '::1', plan.apiAddress, ...addresses, ...own.filter(isAddress)])],
+    ipAddresses: [...new Set(reached)],
   })
-  const open = (port: number) =>
+  return (host, port) =>
     serveHttp({
-      host: given ?? '0.0.0.0',
+      host,
       port,
       certificatePem,
       keyPem,
@@ -183,13 +198,17 @@ async function listen(
       handle: async (request) => (await cluster).api.handle(request),
       log,
     })
-  if (options.listen !== undefined)
-    return open(options.listen.port).catch((error: unknown) => refuse(error, options.listen))
-  const kept = join(options.dataDir, 'port')
+}
+
+/** The API's own socket, at the address and port that were asked for, or at the port of the last start. */
+async function listen({ listen: at, dataDir }: ServeOptions, open: Open): Promise<HttpServer> {
+  if (at !== undefined) return open(at.host, at.port).catch((error: unknown) => refuse(error, at))
+  const everywhere = '0.0.0.0'
+  const kept = join(dataDir, 'port')
   const last = existsSync(kept) ? Number(readFileSync(kept, 'utf8')) : preferredPort
-  const server = await open(last).catch((error: unknown) => {
+  const server = await open(everywhere, last).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return refuse(error, undefined)
-    return open(0)
+    return open(everywhere, 0)
   })
   writeFileSync(kept, `${server.port}\n`)
   return server

@@ -3,7 +3,6 @@ import {
   type CertificateSigningRequest,
   certificateSigningRequests as csrKind,
 } from '../api/certificates/certificate-signing-request.ts'
-import { subresourceOf } from '../apiserver/subresources/all.ts'
 import type { RequestedSubject } from '../ports/identity.ts'
 import {
   clientSigner,
@@ -17,7 +16,6 @@ import {
 } from './certificate-signing.ts'
 import { fakeIdentity, type TestCluster, testCluster } from './testing/cluster.ts'
 
-const approvalIsServed = subresourceOf({ kind: csrKind } as never, 'approval') !== undefined
 let cluster: TestCluster | undefined
 afterEach(async () => {
   await cluster?.stop()
@@ -49,7 +47,7 @@ const conditionsOf = (csr: CertificateSigningRequest) =>
   (csr.status.conditions ?? []).map((c) => `${c.type} ${c.reason}`)
 
 describe('certificate signing requests', () => {
-  it.skipIf(!approvalIsServed)('a kubelet gets its client certificate by itself', async () => {
+  it('a kubelet gets its client certificate by itself', async () => {
     const { client, advance } = await start()
     await client.resource(csrKind).create(request(kubeletClientSigner, clientUsages) as never)
     await advance()
@@ -66,26 +64,21 @@ describe('certificate signing requests', () => {
     await advance(200_000)
     expect(await client.resource(csrKind).find('r')).toBeUndefined()
   })
-  it.skipIf(!approvalIsServed)(
-    'others wait for approval, and a request that breaks the rules of its signer fails',
-    async () => {
-      const { client, advance } = await start()
-      await client
-        .resource(csrKind)
-        .create(request(kubeletServingSigner, ['digital signature', 'server auth']) as never)
-      await advance(60_000)
-      const pending = await client.resource(csrKind).get('r')
-      expect(conditionsOf(pending)).toEqual([])
-      const approved = { type: 'Approved', status: 'True', reason: 'Admin', message: 'ok' }
-      await client
-        .resource(csrKind)
-        .update({ ...pending, status: { conditions: [approved] } } as never, { subresource: 'approval' })
-      await advance()
-      const failed = await client.resource(csrKind).get('r')
-      expect(conditionsOf(failed)).toEqual(['Approved Admin', 'Failed SignerValidationFailure'])
-      expect(failed.status.certificate).toBeUndefined()
-    },
-  )
+  it('others wait for approval, and a request that breaks the rules of its signer fails', async () => {
+    const { client, advance } = await start()
+    await client.resource(csrKind).create(request(kubeletServingSigner, ['digital signature', 'server auth']) as never)
+    await advance(60_000)
+    const pending = await client.resource(csrKind).get('r')
+    expect(conditionsOf(pending)).toEqual([])
+    const approved = { type: 'Approved', status: 'True', reason: 'Admin', message: 'ok' }
+    await client
+      .resource(csrKind)
+      .update({ ...pending, status: { conditions: [approved] } } as never, { subresource: 'approval' })
+    await advance()
+    const failed = await client.resource(csrKind).get('r')
+    expect(conditionsOf(failed)).toEqual(['Approved Admin', 'Failed SignerValidationFailure'])
+    expect(failed.status.certificate).toBeUndefined()
+  })
   it('a request that nobody decides goes after a day', async () => {
     const { client, advance } = await start()
     await client.resource(csrKind).create(request(clientSigner, ['client auth']) as never)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { unpackTar } from 'modern-tar'
 import { afterAll, describe, expect, test } from 'vitest'
+import { isRoot } from '../testing/needs.ts'
 import { pauseProgram } from './pause.ts'
 import { pauseArchive } from './pause-image.ts'
 
@@ -26,7 +27,7 @@ describe.runIf(runs)('the pause program', () => {
     child.kill(signal)
     expect(await exited).toEqual([0, null])
   })
-  test.runIf(process.getuid?.() === 0)('reaps orphans and hears SIGTERM as PID 1', () => {
+  test.runIf(isRoot)('reaps orphans and hears SIGTERM as PID 1', () => {
     // The orphan of a shell becomes a child of pause and exits; unless it is reaped its entry in /proc stays for ever.
     const script = `
       mount -t proc proc /proc || exit 9
