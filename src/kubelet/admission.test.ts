@@ -19,6 +19,7 @@ const facts = (parts: Partial<AdmissionFacts> = {}): AdmissionFacts => ({
   allocatable: { cpu: '2', memory: '1Gi', pods: '3' },
   others: [],
   pressure: { memory: false, disk: false, pid: false },
+  features: { supplementalGroupsPolicy: false, imageVolumes: false, handlers: [] },
   config: { ...defaultKubeletConfig, allowedUnsafeSysctls: ['net.core.*'] },
   ...parts,
 })
@@ -84,5 +85,12 @@ describe('refusePod', () => {
     const onAddress = [makePod({ spec: port(8080, { hostIP: '10.0.0.1' }) })]
     expect(reason(port(8080, { hostIP: '10.0.0.2' }), { others: onAddress })).toBeUndefined()
     expect(reason(port(8080), { others: onAddress })).toBe('NodePorts')
+  })
+  it('asks for a runtime that knows strict supplemental groups', () => {
+    const strict = { securityContext: { supplementalGroupsPolicy: 'Strict' } }
+    expect(reason(strict)).toBe('SupplementalGroupsPolicyNotSupported')
+    expect(reason({ securityContext: { supplementalGroupsPolicy: 'Merge' } })).toBeUndefined()
+    const features = { supplementalGroupsPolicy: true, imageVolumes: false, handlers: [] }
+    expect(reason(strict, { features })).toBeUndefined()
   })
 })

@@ -5,6 +5,7 @@ import type { Node } from '../api/core/node.ts'
 import { podRequests } from '../api/core/pod-resources.ts'
 import { untoleratedTaint } from '../api/core/toleration.ts'
 import { matchesRequirement, type Operator } from '../api/machinery/labels.ts'
+import type { RuntimeFeatures } from '../ports/container-runtime.ts'
 import type { KubeletConfig } from './config.ts'
 import { refusedUnderPressure } from './eviction.ts'
 import type { Pressure } from './node-status.ts'
@@ -21,6 +22,7 @@ export interface AdmissionFacts {
   readonly others: readonly Pod[]
   readonly config: KubeletConfig
   readonly pressure: Pressure
+  readonly features: RuntimeFeatures
 }
 
 const refuse = (reason: string, message: string): Waiting => ({ reason, message: `Pod was rejected: ${message}` })
@@ -150,6 +152,11 @@ export function refusePod(pod: Pod, facts: AdmissionFacts): Waiting | undefined 
     const message = forbiddenSysctl(pod, name, config.allowedUnsafeSysctls)
     if (message !== undefined) return { reason: 'SysctlForbidden', message }
   }
+  if (pod.spec.securityContext?.supplementalGroupsPolicy === 'Strict' && !facts.features.supplementalGroupsPolicy)
+    return {
+      reason: 'SupplementalGroupsPolicyNotSupported',
+      message: 'SupplementalGroupsPolicy=Strict is not supported in this node',
+    }
   if (node !== undefined) {
     if (!matchesNode(pod, node)) return predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector")
     const taint = untoleratedTaint(node.spec.taints, pod.spec.tolerations, ['NoExecute'])

@@ -2,7 +2,7 @@
 import type { Client } from '../client/client.ts'
 import type { EventRecorder } from '../client/event-recorder.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { ContainerRuntime, RuntimeFeatures } from '../ports/container-runtime.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import type { MachineFacts, NodeHost } from '../ports/node-host.ts'
@@ -48,6 +48,7 @@ export interface KubeletContext {
   readonly runtimeName: string
   /** 'containerd://1.6.20' */
   readonly runtimeVersion: string
+  readonly runtimeFeatures: RuntimeFeatures
   readonly recorder: EventRecorder
   readonly dns: DnsSettings
   /** /etc/hosts of the node. */

@@ -31,6 +31,10 @@ export function podSandboxConfig(
   return { ok: true, config }
 }
 
+/** Undefined where the runtime tells nothing of the handler. */
+const handlerFeatures = ({ runtimeFeatures }: KubeletContext, handler: string) =>
+  runtimeFeatures.handlers.find(({ name }) => name === handler)
+
 /** Boundary: what the runtime refuses becomes the answer. */
 export async function createSandbox(context: KubeletContext, pod: Pod, attempt: number): Promise<SandboxResult> {
   const { runtime, view, host, disk, config: settings } = context
@@ -41,6 +45,8 @@ export async function createSandbox(context: KubeletContext, pod: Pod, attempt: 
   try {
     const handler = pod.spec.runtimeClassName ? await context.runtimeHandler(pod.spec.runtimeClassName) : ''
     if (handler === undefined) return { ok: false, message: `RuntimeClass "${pod.spec.runtimeClassName}" not found` }
+    if (pod.spec.hostUsers === false && handlerFeatures(context, handler)?.userNamespaces !== true)
+      return { ok: false, message: `RuntimeHandler "${handler}" does not support user namespaces` }
     await Promise.all([
       host.cgroups.ensure(podCgroup(pod), podCgroupResources(pod, settings.podPidsLimit)),
       disk.mkdir(podLogDirectory(settings.podLogsDirectory, pod)),

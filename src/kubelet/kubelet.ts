@@ -78,7 +78,7 @@ const factsOf = (service: Service): ServiceFacts => ({
 async function makeContext(options: KubeletOptions, podSet: () => PodSet | undefined): Promise<KubeletContext> {
   const { client, informers, runtime, disk, host, prober, clock, random, log, nodeName } = options
   const config: KubeletConfig = { ...defaultKubeletConfig, ...options.config }
-  const [machine, version] = await Promise.all([host.facts(), runtime.version()])
+  const [machine, version, runtimeFeatures] = await Promise.all([host.facts(), runtime.version(), runtime.features()])
   const text = async (path: string) => new TextDecoder().decode((await disk.readFile(path)) ?? new Uint8Array())
   const [resolvConf, nodeHostsFile] = await Promise.all([text(config.resolvConf), text('/etc/hosts')])
   const recorder = createEventRecorder({ client, clock, log, component: 'kubelet', host: nodeName })
@@ -135,6 +135,7 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
     },
     backOff: new BackOff(clock, 10_000, config.maxCrashBackOffMs),
     runtimeName: version.name,
+    runtimeFeatures,
     runtimeVersion: `${version.name}://${version.version.replace(/^v/, '')}`,
     recorder,
     dns: { clusterDns: config.clusterDns, clusterDomain: config.clusterDomain, node: parseResolvConf(resolvConf) },

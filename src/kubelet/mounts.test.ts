@@ -28,6 +28,7 @@ const mountsOf = async (mount: Record<string, unknown>, parts: Partial<MountInpu
     env: new Map([['NAME', 'dir']]),
     etcHosts: undefined,
     messageFile: undefined,
+    recursiveReadOnly: false,
     ...parts,
   })
 }
@@ -63,6 +64,21 @@ describe('containerMounts', () => {
     expect(result).toMatchObject({ ok: true, mounts: [{ hostPath: '/v' }] })
     expect(await mountsOf({}, own)).toMatchObject({
       mounts: [{ hostPath: '/v' }, { containerPath: '/etc/hosts', hostPath: '/k/hosts' }],
+    })
+  })
+  it.each([
+    ['Enabled', true, true],
+    ['IfPossible', true, true],
+    ['IfPossible', false, undefined],
+    ['Disabled', true, undefined],
+  ])('recursive read-only %s, runtime able: %s', async (recursiveReadOnly, able, expected) => {
+    const made = await mountsOf({ readOnly: true, recursiveReadOnly }, { recursiveReadOnly: able })
+    expect(made.ok && made.mounts[0]?.recursiveReadOnly).toBe(expected)
+  })
+  it('says so when the runtime cannot make mounts read-only all the way down', async () => {
+    expect(await mountsOf({ readOnly: true, recursiveReadOnly: 'Enabled' })).toEqual({
+      ok: false,
+      message: 'volume "v" requested recursive read-only mode, but it is not supported by the runtime',
     })
   })
 })

@@ -17,6 +17,8 @@ export interface MountInputs {
   readonly etcHosts: string | undefined
   /** Host path of the termination message. */
   readonly messageFile: string | undefined
+  /** Whether the runtime can make mounts below a mount read-only too. */
+  readonly recursiveReadOnly: boolean
 }
 export type MountsResult =
   | { readonly ok: true; readonly mounts: readonly Mount[] }
@@ -58,10 +60,15 @@ async function volumeMount(
   const subPath = subPathOf(mount, inputs.env)
   if (!subPath.ok) return { error: subPath.message }
   const readonly = mount.readOnly === true || volume.readonly === true
+  const wished = readonly ? (mount.recursiveReadOnly ?? 'Disabled') : 'Disabled'
+  if (wished === 'Enabled' && !inputs.recursiveReadOnly)
+    return {
+      error: `volume "${mount.name}" requested recursive read-only mode, but it is not supported by the runtime`,
+    }
   const base = {
     containerPath: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
     readonly,
-    ...(readonly && mount.recursiveReadOnly === 'Enabled' ? { recursiveReadOnly: true } : {}),
+    ...(wished !== 'Disabled' && inputs.recursiveReadOnly ? { recursiveReadOnly: true } : {}),
     propagation: propagations[mount.mountPropagation ?? 'None'] ?? 'private',
     selinuxRelabel: false,
   } as const

@@ -174,6 +174,7 @@ export class NodeAgent {
       config,
       nodeName,
       runtimeVersion: this.#context.runtimeVersion,
+      runtimeFeatures: this.#context.runtimeFeatures,
       runtimeConditions,
       runtimeError,
       diskBytes: capacityBytes,

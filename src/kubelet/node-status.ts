@@ -3,7 +3,7 @@
 import type { Node } from '../api/core/node.ts'
 import { canonicalQuantity } from '../api/machinery/quantity.ts'
 import { rfc3339 } from '../ports/clock.ts'
-import type { RuntimeCondition, RuntimeImage } from '../ports/container-runtime.ts'
+import type { RuntimeCondition, RuntimeFeatures, RuntimeImage } from '../ports/container-runtime.ts'
 import type { MachineFacts } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
 import { amount } from './resources.ts'
@@ -25,6 +25,7 @@ export interface NodeFacts {
   readonly nodeName: string
   /** 'containerd://1.6.20' */
   readonly runtimeVersion: string
+  readonly runtimeFeatures: RuntimeFeatures
   readonly runtimeConditions: readonly RuntimeCondition[]
   /** Why the runtime's list cannot be read, if it cannot. */
   readonly runtimeError: string | undefined
@@ -193,6 +194,7 @@ export function nodeStatus(facts: NodeFacts, old: Node['status'] | undefined): N
       ...(machine.swapBytes === 0 ? {} : { swap: { capacity: machine.swapBytes } }),
     },
     images: nodeImages(facts.images),
-    runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: false, userNamespaces: false } }],
+    runtimeHandlers: facts.runtimeFeatures.handlers.map(({ name, ...features }) => ({ name, features })),
+    features: { supplementalGroupsPolicy: facts.runtimeFeatures.supplementalGroupsPolicy },
   }
 }

@@ -135,6 +135,7 @@ export class PodSet {
       others,
       config,
       pressure: this.pressure(),
+      features: this.#context.runtimeFeatures,
     })
   }
   /** The other pods that hold resources of the node. One that was deleted by force holds none, though it may still be

@@ -22,6 +22,7 @@ export interface VolumeDependencies {
   readonly objects: ObjectSource
   readonly tokens: TokenSource
   readonly claims: ClaimSource
+  readonly runtime: VolumeContext['runtime']
   readonly allocatable: () => Readonly<Record<string, string>>
 }
 export interface VolumeFailure {
@@ -53,8 +54,20 @@ export class PodVolumes {
   }
 
   #context(pod: Pod, volume: Volume, facts: RuntimeFacts): VolumeContext {
-    const { disk, clock, objects, tokens, claims, allocatable } = this.#dependencies
-    return { pod, volume, disk, clock, objects, tokens, claims, paths: this.#paths, facts, allocatable: allocatable() }
+    const { disk, clock, objects, tokens, claims, runtime, allocatable } = this.#dependencies
+    return {
+      pod,
+      volume,
+      disk,
+      clock,
+      objects,
+      tokens,
+      claims,
+      runtime,
+      paths: this.#paths,
+      facts,
+      allocatable: allocatable(),
+    }
   }
   /** Asks the API for what the volumes need: all those not mounted yet, and with `refresh` those that follow the API.
    * Boundary: a refusal or an unreachable API becomes the answer, and the pod waits. */

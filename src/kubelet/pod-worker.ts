@@ -84,7 +84,8 @@ export class PodWorker implements PodHandle {
     this.resize = { enforced: new Map(), cgroup, pending: restoredPending(pod), progress: undefined }
     this.paths = podPaths(context.config.rootDirectory, this.uid)
     const { disk, clock, objects, tokens, claims, allocatable } = context
-    this.volumes = new PodVolumes({ disk, clock, objects, tokens, claims, allocatable }, this.paths)
+    const runtime = { version: context.runtimeVersion, imageVolumes: context.runtimeFeatures.imageVolumes }
+    this.volumes = new PodVolumes({ disk, clock, objects, tokens, claims, runtime, allocatable }, this.paths)
     context.objects.follow(pod)
     this.#restoreBackOff()
   }

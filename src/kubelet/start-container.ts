@@ -179,6 +179,7 @@ async function makeConfig(
     env: new Map(env.entries.map(({ key, value }) => [key, value])),
     etcHosts,
     messageFile,
+    recursiveReadOnly: await recursiveReadOnly(context, pod),
   })
   if (!mounts.ok) return mounts
   const devices = containerDevices(container, request.volumes.mounted)
@@ -204,6 +205,11 @@ async function makeConfig(
     targetId,
     volumeGroups: volumeGroups(container, request.volumes.mounted),
   })
+}
+
+async function recursiveReadOnly({ runtimeFeatures, runtimeHandler }: KubeletContext, pod: Pod): Promise<boolean> {
+  const handler = pod.spec.runtimeClassName ? await runtimeHandler(pod.spec.runtimeClassName) : ''
+  return runtimeFeatures.handlers.find(({ name }) => name === handler)?.recursiveReadOnlyMounts === true
 }
 
 type EnvResult =

@@ -6,6 +6,8 @@ export interface ContainerRuntime {
   version(): Promise<{ readonly name: string; readonly version: string; readonly apiVersion: string }>
   /** Conditions RuntimeReady and NetworkReady. */
   status(): Promise<readonly RuntimeCondition[]>
+  /** What it can do that not every runtime can. */
+  features(): Promise<RuntimeFeatures>
   runPodSandbox(config: SandboxConfig, runtimeHandler: string): Promise<string>
   /** Kills what runs in it and frees its network; idempotent. */
   stopPodSandbox(sandboxId: string): Promise<void>
@@ -188,6 +190,16 @@ export interface ContainerConfig {
       readonly selinux?: SelinuxOptions
     }
   }
+}
+export interface RuntimeFeatures {
+  readonly supplementalGroupsPolicy: boolean
+  readonly imageVolumes: boolean
+  /** The default handler is called ''. Empty where the runtime does not tell. */
+  readonly handlers: readonly {
+    readonly name: string
+    readonly recursiveReadOnlyMounts: boolean
+    readonly userNamespaces: boolean
+  }[]
 }
 export interface SandboxSummary {
   readonly id: string

@@ -11,6 +11,7 @@ import type {
   LinuxResources,
   RegistryAuth,
   RuntimeCondition,
+  RuntimeFeatures,
   RuntimeEvent,
   RuntimeImage,
   SandboxConfig,
@@ -148,6 +149,13 @@ export class SimRuntime implements ContainerRuntime {
   async version() {
     this.checkUp()
     return { name: 'simulation', version: '1.0.0', apiVersion: 'v1' }
+  }
+  features(): Promise<RuntimeFeatures> {
+    return Promise.resolve({
+      supplementalGroupsPolicy: true,
+      imageVolumes: true,
+      handlers: [{ name: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+    })
   }
   async status(): Promise<readonly RuntimeCondition[]> {
     this.checkUp()

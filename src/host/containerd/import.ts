@@ -49,9 +49,13 @@ function unreadable(error: CommandError): string {
     return `not an image archive (docker save, or an OCI layout in a tar): ${why}`
   return `the image cannot be loaded: ${why}`
 }
-/** "unpacking docker.io/library/busybox:latest (sha256:...)...done" */
+/** ctr of 1.6 says "unpacking docker.io/library/busybox:latest (sha256:...)...done", of 2.1 "docker.io/...:latest   saved". */
 export const namesIn = (output: string): string[] => [
-  ...new Set([...output.matchAll(/^unpacking (\S+) \(sha256:[0-9a-f]+\)/gm)].flatMap((match) => match[1] ?? [])),
+  ...new Set(
+    [...output.matchAll(/^(?:unpacking (\S+) \(sha256:[0-9a-f]+\)|(\S+:\S+)\s+saved\s*$)/gm)].flatMap(
+      ([, unpacked, saved]) => unpacked ?? saved ?? [],
+    ),
+  ),
 ]
 
 /** Hands on the bytes, inflated when they are gzip. */

@@ -276,6 +276,14 @@ export const cri = {
           conditions: list(1, message({ type: string(1), status: bool(2), reason: string(3), message: string(4) })),
         }),
       ),
+      handlers: list(
+        3,
+        message({
+          name: string(1),
+          features: nested(2, message({ recursiveReadOnlyMounts: bool(1), userNamespaces: bool(2) })),
+        }),
+      ),
+      features: nested(4, message({ supplementalGroupsPolicy: bool(1) })),
     }),
   ),
   runPodSandbox: runtime(

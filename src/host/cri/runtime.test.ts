@@ -1,6 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { GrpcError, type GrpcStatus } from '../wire/grpc.ts'
-import { pullErrorKind, unlessShimWent } from './runtime.ts'
+import { mountsImages, pullErrorKind, unlessShimWent } from './runtime.ts'
+
+test.each([
+  ['containerd', '1.6.20~ds1', false],
+  ['containerd', 'v2.0.5', false],
+  ['containerd', 'v2.1.0', true],
+  ['containerd', '3.0.0', true],
+  ['cri-o', '1.30.1', false],
+  ['cri-o', '1.31.0', true],
+  ['another', '0.1', true],
+])('image volumes: %s %s %s', (name, version, expected) => {
+  expect(mountsImages(name, version)).toBe(expected)
+})
 
 describe('a failed pull', () => {
   test.each<[GrpcStatus, string, string]>([

@@ -91,6 +91,21 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
       const { status } = await call(cri.status, {}, 10_000)
       return status?.conditions ?? []
     },
+    async features() {
+      const [{ handlers, features }, { name, runtimeVersion }] = await Promise.all([
+        call(cri.status, {}, 10_000),
+        call(cri.version, { version: 'v1' }, 10_000),
+      ])
+      return {
+        supplementalGroupsPolicy: features?.supplementalGroupsPolicy ?? false,
+        imageVolumes: mountsImages(name, runtimeVersion),
+        handlers: handlers.map(({ name: handler, features: own }) => ({
+          name: handler,
+          recursiveReadOnlyMounts: own?.recursiveReadOnlyMounts ?? false,
+          userNamespaces: own?.userNamespaces ?? false,
+        })),
+      }
+    },
 
     async runPodSandbox(config, runtimeHandler) {
       const { id } = await call(cri.runPodSandbox, { config: sandboxMessage(config), runtimeHandler }, slowRequestMs)
@@ -241,4 +256,14 @@ export function pullErrorKind({ status, description }: GrpcError): ImagePullErro
     return 'unauthorized'
   if (status === 'NotFound' || /not found/.test(description)) return 'not-found'
   return 'other'
+}
+
+/** CRI has no word for it: containerd before 2.1 and CRI-O before 1.31 pass an image mount over in silence. */
+export function mountsImages(name: string, version: string): boolean {
+  const [major = 0, minor = 0] = version
+    .replace(/^v/, '')
+    .split('.')
+    .map((part) => Number.parseInt(part, 10))
+  const since = name === 'containerd' ? [2, 1] : name === 'cri-o' ? [1, 31] : [0, 0]
+  return major > (since[0] ?? 0) || (major === since[0] && minor >= (since[1] ?? 0))
 }

@@ -108,6 +108,12 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
       }
     },
     version: () => Promise.resolve({ name: 'fake', version: '1', apiVersion: 'v1' }),
+    features: () =>
+      Promise.resolve({
+        supplementalGroupsPolicy: true,
+        imageVolumes: true,
+        handlers: [{ name: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+      }),
     status: () =>
       Promise.resolve(
         ['RuntimeReady', 'NetworkReady'].map((type) => ({ type, status: true, reason: '', message: '' })),

@@ -53,6 +53,7 @@ export interface VolumeContext {
   readonly tokens: TokenSource
   readonly claims: ClaimSource
   readonly facts: RuntimeFacts
+  readonly runtime: { readonly version: string; readonly imageVolumes: boolean }
   readonly allocatable: Readonly<Record<string, string>>
   /** Of the PersistentVolume behind the volume. */
   readonly mountOptions?: readonly string[]
