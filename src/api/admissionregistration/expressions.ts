@@ -62,7 +62,12 @@ const objectType = (name: string): t.CelType => ({
   field: (field) => (name.startsWith('Object') ? dyn : patchFields[field]),
 })
 const patchFields: Readonly<Record<string, t.CelType>> = { op: text, path: text, from: text, value: dyn }
-const mutationTypes = {
+/** What the expression of a mutation must answer, by its patchType. */
+export const mutationTypes = {
+  ApplyConfiguration: objectType('Object'),
+  JSONPatch: t.listOf(objectType('JSONPatch')),
+} as const
+const structs = {
   get: (name: string) =>
     name === 'JSONPatch' || name === 'Object' || name.startsWith('Object.') ? objectType(name) : undefined,
 }
@@ -87,7 +92,7 @@ export function compileExpression(source: string, scope: ExpressionScope, result
         : { variables: { kind: 'object', name: 'kubernetes.variables', field: (name) => own.get(name) } }),
     },
     functions: scope.mutates === true ? [...authorizerFunctions, escapeKey] : authorizerFunctions,
-    ...(scope.mutates === true ? { structs: mutationTypes } : {}),
+    ...(scope.mutates === true ? { structs } : {}),
     ...(result === undefined ? {} : { result }),
   }
   return compileCel(source, options)

@@ -15,6 +15,9 @@ import {
   string,
   struct,
 } from '../machinery/schema.ts'
+import { bool, type CelType, dyn, nullType, string as text } from '../machinery/cel/types.ts'
+import { isQualifiedName } from '../machinery/validation.ts'
+import { compileExpression, type ExpressionScope, mutationTypes } from './expressions.ts'
 import {
   ADMISSION,
   defaultMatchResources,
@@ -22,6 +25,7 @@ import {
   matchResourcesFor,
   paramKindFor,
   paramRefFor,
+  validateExpression,
   validateMatchConditions,
   validateMatchResources,
   variableFor,
@@ -151,8 +155,18 @@ function defaultSpec(spec: Draft<ValidatingAdmissionPolicySpec | MutatingAdmissi
   if (spec.matchConstraints !== undefined) defaultMatchResources(spec.matchConstraints)
 }
 
-function validateShared(spec: ValidatingAdmissionPolicySpec | MutatingAdmissionPolicySpec): FieldError[] {
+/** What both sorts of policy say, and what their expressions may read. */
+function validateShared(spec: ValidatingAdmissionPolicySpec | MutatingAdmissionPolicySpec): {
+  readonly errors: FieldError[]
+  readonly scope: ExpressionScope
+} {
   const errors: FieldError[] = []
+  const types = new Map<string, CelType>()
+  const scope: ExpressionScope = {
+    params: spec.paramKind !== undefined,
+    variables: types,
+    mutates: 'mutations' in spec,
+  }
   if (!['Fail', 'Ignore'].includes(spec.failurePolicy ?? ''))
     errors.push(notSupportedField('spec.failurePolicy', spec.failurePolicy, ['Fail', 'Ignore']))
   if (spec.paramKind !== undefined) {
@@ -165,7 +179,7 @@ function validateShared(spec: ValidatingAdmissionPolicySpec | MutatingAdmissionP
     if ((spec.matchConstraints.resourceRules ?? []).length === 0)
       errors.push(requiredField('spec.matchConstraints.resourceRules'))
   }
-  errors.push(...validateMatchConditions(spec.matchConditions ?? [], 'spec.matchConditions'))
+  errors.push(...validateMatchConditions(spec.matchConditions ?? [], 'spec.matchConditions', scope))
   spec.variables?.forEach((v, i) => {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(v.name))
       errors.push(
@@ -173,14 +187,15 @@ function validateShared(spec: ValidatingAdmissionPolicySpec | MutatingAdmissionP
           ? requiredField(`spec.variables[${i}].name`, 'name is not specified')
           : invalidField(`spec.variables[${i}].name`, v.name, 'name is not a valid CEL identifier'),
       )
-    if (v.expression.trim() === '')
-      errors.push(requiredField(`spec.variables[${i}].expression`, 'expression is not specified'))
+    errors.push(...validateExpression(v.expression, scope, `spec.variables[${i}].expression`))
+    const compiled = compileExpression(v.expression, scope)
+    types.set(v.name, compiled.ok ? compiled.program.type : dyn)
   })
-  return errors
+  return { errors, scope }
 }
 
 function validateValidating({ spec }: ValidatingAdmissionPolicy): FieldError[] {
-  const errors = validateShared(spec)
+  const { errors, scope } = validateShared(spec)
   if ((spec.validations ?? []).length === 0 && (spec.auditAnnotations ?? []).length === 0) {
     errors.push(requiredField('spec.validations', 'validations or auditAnnotations must contain at least one item'))
     errors.push(
@@ -190,17 +205,25 @@ function validateValidating({ spec }: ValidatingAdmissionPolicy): FieldError[] {
   const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized']
   spec.validations?.forEach((v, i) => {
     const at = `spec.validations[${i}]`
-    if (v.expression.trim() === '') errors.push(requiredField(`${at}.expression`, 'expression is not specified'))
+    errors.push(...validateExpression(v.expression, scope, `${at}.expression`, bool))
+    if (v.messageExpression !== undefined)
+      errors.push(...validateExpression(v.messageExpression, scope, `${at}.messageExpression`, text))
     if (v.message !== undefined && v.message.includes('\n'))
       errors.push(invalidField(`${at}.message`, v.message, 'message must not contain line breaks'))
     if (v.reason !== undefined && !reasons.includes(v.reason))
       errors.push(notSupportedField(`${at}.reason`, v.reason, reasons))
   })
+  spec.auditAnnotations?.forEach((a, i) => {
+    const at = `spec.auditAnnotations[${i}]`
+    if (a.key === '') errors.push(requiredField(`${at}.key`))
+    else for (const m of isQualifiedName(a.key)) errors.push(invalidField(`${at}.key`, a.key, m))
+    errors.push(...validateExpression(a.valueExpression, scope, `${at}.valueExpression`, [text, nullType]))
+  })
   return errors
 }
 
 function validateMutating({ spec }: MutatingAdmissionPolicy): FieldError[] {
-  const errors = validateShared(spec)
+  const { errors, scope } = validateShared(spec)
   if ((spec.mutations ?? []).length === 0)
     errors.push(requiredField('spec.mutations', 'mutations must contain at least one item'))
   const policies = ['IfNeeded', 'Never']
@@ -216,10 +239,11 @@ function validateMutating({ spec }: MutatingAdmissionPolicy): FieldError[] {
           ? requiredField(`${at}.patchType`)
           : notSupportedField(`${at}.patchType`, m.patchType, types),
       )
-    if (m.patchType === 'ApplyConfiguration' && (m.applyConfiguration?.expression ?? '') === '')
-      errors.push(requiredField(`${at}.applyConfiguration.expression`, 'expression is not specified'))
-    if (m.patchType === 'JSONPatch' && (m.jsonPatch?.expression ?? '') === '')
-      errors.push(requiredField(`${at}.jsonPatch.expression`, 'expression is not specified'))
+    const check = (expression: string | undefined, part: string, type: CelType) =>
+      errors.push(...validateExpression(expression ?? '', scope, `${at}.${part}.expression`, type))
+    if (m.patchType === 'ApplyConfiguration')
+      check(m.applyConfiguration?.expression, 'applyConfiguration', mutationTypes.ApplyConfiguration)
+    if (m.patchType === 'JSONPatch') check(m.jsonPatch?.expression, 'jsonPatch', mutationTypes.JSONPatch)
   })
   return errors
 }
