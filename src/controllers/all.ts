@@ -33,6 +33,7 @@ import { statefulSetController } from './stateful-set.ts'
 import { attributesClassProtection, claimProtection, volumeProtection } from './storage-protection.ts'
 import { taintEvictionController } from './taint-eviction.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished.ts'
+import { validatingAdmissionPolicyStatusController } from './validating-admission-policy-status.ts'
 
 export const allControllers: readonly Controller[] = [
   namespaceController,
@@ -73,4 +74,5 @@ export const allControllers: readonly Controller[] = [
   claimProtection,
   volumeProtection,
   attributesClassProtection,
+  validatingAdmissionPolicyStatusController,
 ]
