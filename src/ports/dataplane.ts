@@ -34,20 +34,24 @@ export interface ServiceRule {
   /** externalTrafficPolicy Local: the client's address is kept, no masquerade. */
   readonly keepClientAddress: boolean
 }
-/** One direction of a NetworkPolicy for one pod of this node, already resolved to addresses. */
+/** What one rule of a policy lets pass, resolved to addresses. */
+export interface PolicyAllow {
+  /** Names it among those of a policy and direction; where it is equal, so are peers and exceptions. */
+  readonly id: string
+  /** CIDRs or addresses, which may overlap; empty for anybody. */
+  readonly peers: readonly string[]
+  readonly except: readonly string[]
+  /** Empty for every port. */
+  readonly ports: readonly { readonly protocol: Protocol; readonly port: number; readonly endPort?: number }[]
+}
+/** One direction of a NetworkPolicy for one pod of this node. */
 export interface PolicyRule {
   /** 'namespace/policy'. */
   readonly key: string
   readonly podIP: string
   readonly direction: 'ingress' | 'egress'
   /** Any of these lets a packet pass; none at all isolates. */
-  readonly allow: readonly {
-    /** CIDRs or addresses; empty for anybody. */
-    readonly peers: readonly string[]
-    readonly except: readonly string[]
-    /** Empty for every port. */
-    readonly ports: readonly { readonly protocol: Protocol; readonly port: number; readonly endPort?: number }[]
-  }[]
+  readonly allow: readonly PolicyAllow[]
 }
 export interface DataplaneState {
   /** CIDRs of pods of the whole cluster: traffic to a service from elsewhere is masqueraded. */

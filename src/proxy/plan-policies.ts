@@ -5,7 +5,7 @@ import type { Pod } from '../api/core/pod.ts'
 import { labelSelectorMatcher } from '../api/machinery/labels.ts'
 import type { LabelSelector } from '../api/machinery/meta.ts'
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '../api/networking/network-policy.ts'
-import type { PolicyRule, Protocol } from '../ports/dataplane.ts'
+import type { PolicyAllow, PolicyRule, Protocol } from '../ports/dataplane.ts'
 
 export interface PolicyWorld {
   readonly policies: readonly NetworkPolicy[]
@@ -52,11 +52,29 @@ class World {
   }
 }
 
-function peersOf(world: World, namespace: string, peer: NetworkPolicyPeer) {
-  if (peer.ipBlock !== undefined) return { peers: [peer.ipBlock.cidr], except: peer.ipBlock.except ?? [] }
+interface Peers {
+  /** Stable within a rule: 'all' for everything that has no exceptions, else which block it is. */
+  readonly id: string
+  readonly peers: readonly string[]
+  readonly except: readonly string[]
+}
+/** Pods of a peer that is no block. */
+function podsOf(world: World, namespace: string, peer: NetworkPolicyPeer): readonly Pod[] {
   const namespaces =
     peer.namespaceSelector === undefined ? [namespace] : world.namespacesMatching(peer.namespaceSelector)
-  return { peers: world.podsMatching(namespaces, peer.podSelector).flatMap(addressesOf), except: [] }
+  return world.podsMatching(namespaces, peer.podSelector)
+}
+/** Peers of a rule, those without exceptions as one list: the kernel finds an address in it by one lookup. */
+function peersOf(world: World, namespace: string, peers: readonly NetworkPolicyPeer[]): Peers[] {
+  const all: string[] = []
+  const blocks: Peers[] = []
+  peers.forEach((peer, i) => {
+    const { ipBlock } = peer
+    if (ipBlock === undefined) for (const pod of podsOf(world, namespace, peer)) all.push(...addressesOf(pod))
+    else if ((ipBlock.except ?? []).length === 0) all.push(ipBlock.cidr)
+    else blocks.push({ id: String(i), peers: [ipBlock.cidr], except: ipBlock.except ?? [] })
+  })
+  return all.length === 0 ? blocks : [{ id: 'all', peers: all, except: [] }, ...blocks]
 }
 
 /** A named port means a different number in every destination pod. */
@@ -80,59 +98,59 @@ function portsOf(
   return out.length === 0 && ports.length > 0 ? undefined : out
 }
 
-type Allow = PolicyRule['allow'][number]
-
-function ingressAllows(world: World, policy: NetworkPolicy, pod: Pod): Allow[] {
-  const namespace = policy.metadata.namespace ?? ''
-  const out: Allow[] = []
-  for (const rule of policy.spec.ingress ?? []) {
+function ingressAllows(policy: NetworkPolicy, pod: Pod, peers: readonly Peers[][]): PolicyAllow[] {
+  const out: PolicyAllow[] = []
+  for (const [i, rule] of (policy.spec.ingress ?? []).entries()) {
     const ports = portsOf(rule.ports ?? [], pod)
     if (ports === undefined) continue
-    if ((rule.from ?? []).length === 0) out.push({ peers: [], except: [], ports })
-    for (const peer of rule.from ?? []) {
-      const who = peersOf(world, namespace, peer)
-      if (who.peers.length > 0) out.push({ ...who, ports })
-    }
+    if ((rule.from ?? []).length === 0) out.push({ id: `${i}`, peers: [], except: [], ports })
+    else for (const who of peers[i] ?? []) out.push({ ...who, id: `${i}.${who.id}`, ports })
   }
   return out
 }
 
-function egressAllows(world: World, policy: NetworkPolicy): Allow[] {
+function egressAllows(world: World, policy: NetworkPolicy): PolicyAllow[] {
   const namespace = policy.metadata.namespace ?? ''
-  const out: Allow[] = []
-  for (const rule of policy.spec.egress ?? []) {
-    const named = (rule.ports ?? []).some((p) => typeof p.port === 'string')
-    if ((rule.to ?? []).length === 0 && !named)
-      out.push({ peers: [], except: [], ports: portsOf(rule.ports ?? [], undefined) ?? [] })
-    else if (!named) {
-      const ports = portsOf(rule.ports ?? [], undefined) ?? []
-      for (const peer of rule.to ?? []) {
-        const who = peersOf(world, namespace, peer)
-        if (who.peers.length > 0) out.push({ ...who, ports })
-      }
-    } else {
-      // Resolve names in each destination pod.
-      const everywhere = world.namespaces.map((n) => n.metadata.name)
-      const targets =
-        (rule.to ?? []).length === 0
-          ? world.podsMatching(everywhere, undefined)
-          : (rule.to ?? []).flatMap((peer) =>
-              peer.ipBlock !== undefined
-                ? []
-                : world.podsMatching(
-                    peer.namespaceSelector === undefined
-                      ? [namespace]
-                      : world.namespacesMatching(peer.namespaceSelector),
-                    peer.podSelector,
-                  ),
-            )
-      for (const target of targets) {
-        const ports = portsOf(rule.ports ?? [], target)
-        if (ports !== undefined) out.push({ peers: addressesOf(target), except: [], ports })
-      }
+  const out: PolicyAllow[] = []
+  for (const [i, rule] of (policy.spec.egress ?? []).entries()) {
+    const to = rule.to ?? []
+    const asked = rule.ports ?? []
+    const numbers = asked.filter((p) => typeof p.port !== 'string')
+    if (numbers.length > 0 || asked.length === 0) {
+      const ports = portsOf(numbers, undefined) ?? []
+      if (to.length === 0) out.push({ id: `${i}`, peers: [], except: [], ports })
+      else for (const who of peersOf(world, namespace, to)) out.push({ ...who, id: `${i}.${who.id}`, ports })
     }
+    const names = asked.filter((p) => typeof p.port === 'string')
+    if (names.length > 0) out.push(...namedEgress(world, namespace, String(i), to, names))
   }
   return out
+}
+/** Named ports are looked up in each destination pod; pods with the same numbers share a list. */
+function namedEgress(
+  world: World,
+  namespace: string,
+  rule: string,
+  to: readonly NetworkPolicyPeer[],
+  names: readonly NetworkPolicyPort[],
+): PolicyAllow[] {
+  const everywhere = world.namespaces.map((n) => n.metadata.name)
+  const targets =
+    to.length === 0
+      ? world.podsMatching(everywhere, undefined)
+      : to.flatMap((peer) => (peer.ipBlock === undefined ? podsOf(world, namespace, peer) : []))
+  const byPorts = new Map<string, { readonly ports: PolicyAllow['ports']; readonly peers: string[] }>()
+  for (const target of targets) {
+    const ports = portsOf(names, target)
+    if (ports === undefined) continue
+    const key = JSON.stringify(ports)
+    const group = byPorts.get(key) ?? { ports, peers: [] }
+    group.peers.push(...addressesOf(target))
+    byPorts.set(key, group)
+  }
+  return [...byPorts].flatMap(([key, { ports, peers }]) =>
+    peers.length === 0 ? [] : [{ id: `${rule}.named.${key}`, peers, except: [], ports }],
+  )
 }
 
 /** The rules of every selected pod of this node; a pod that no policy selects has none. */
@@ -145,9 +163,10 @@ export function planPolicies(input: PolicyWorld): PolicyRule[] {
     const matches = labelSelectorMatcher(policy.spec.podSelector)
     const types = policy.spec.policyTypes ?? ['Ingress']
     const egress = types.includes('Egress') ? egressAllows(world, policy) : undefined
+    const from = (policy.spec.ingress ?? []).map((rule) => peersOf(world, namespace, rule.from ?? []))
     for (const pod of world.byNamespace.get(namespace) ?? []) {
       if (pod.spec.nodeName !== input.nodeName || !isSubject(pod) || !matches(pod.metadata.labels ?? {})) continue
-      const ingress = types.includes('Ingress') ? ingressAllows(world, policy, pod) : undefined
+      const ingress = types.includes('Ingress') ? ingressAllows(policy, pod, from) : undefined
       for (const podIP of addressesOf(pod)) {
         const key = `${namespace}/${policy.metadata.name}`
         if (ingress !== undefined) rules.push({ key, podIP, direction: 'ingress', allow: ingress })
