@@ -5,25 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { isReady, type Kubectl, kubectlCluster, restarts } from '../kubectl/cluster.ts'
+import { kill, processes } from './host-view.ts'
 import { able, podOf } from './pods.ts'
-
-/** Processes whose command line says so. */
-const processes = (matches: (command: string) => boolean): number[] =>
-  readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return matches(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '))
-      } catch (error) {
-        // It ended meanwhile.
-        if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code))) return false
-        throw error
-      }
-    })
-    .map(Number)
-const kill = (pids: readonly number[]) => {
-  for (const pid of pids) process.kill(pid, 'SIGKILL')
-}
 
 describe.runIf(able)('what breaks under a pod', () => {
   let k: Kubectl

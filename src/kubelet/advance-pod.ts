@@ -1,6 +1,6 @@
 // One step of bringing a pod to what its spec says: volumes and sandbox side by side, then what the plan wants killed and
 // started, in order.
-import type { ContainerStatus } from '../ports/container-runtime.ts'
+import type { ContainerStatus, SandboxStatus } from '../ports/container-runtime.ts'
 import { unlessAborted } from './abortable.ts'
 import { formatSeconds } from './back-off.ts'
 import type { KubeletContext } from './context.ts'
@@ -74,7 +74,11 @@ async function withSandbox(context: KubeletContext, handle: PodHandle, plan: Pla
   if (attempt > 0)
     context.record(pod, undefined, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
   const made = await createSandbox(context, pod, attempt)
-  if (made.ok) return planPod(pod, context.view.pod(uid), context.probes)
+  if (made.ok) {
+    // Whatever could not be started in the old one gets its chance at once.
+    handle.holds.clear()
+    return planPod(pod, context.view.pod(uid), context.probes)
+  }
   const message = `Failed to create pod sandbox: ${made.message}`
   context.record(pod, undefined, 'Warning', 'FailedCreatePodSandBox', message)
   handle.publish()
@@ -102,6 +106,13 @@ async function startOne(
 ): Promise<boolean> {
   const { container } = start
   const { view, backOff, runtime } = context
+  const { sandbox } = plan
+  if (sandbox === undefined) return false
+  const heldMs = (handle.holds.get(container.name) ?? 0) - context.clock.monotonic()
+  if (heldMs > 0) {
+    handle.wakeIn(heldMs)
+    return false
+  }
   const previous = newestRun(view.pod(handle.uid), container.name)
   if (previous?.state === 'exited' && !resized) {
     const key = `${handle.uid}_${container.name}_${containerHash(container)}`
@@ -110,17 +121,11 @@ async function startOne(
       crashLoop(context, handle, container.name, backOff.delayMs(key, previous.finishedAtMs), remainingMs)
       return true
     }
-    backOff.advance(key, previous.finishedAtMs)
+    if (previous.sandboxId === sandbox.id && !(await stillReady(context, handle, sandbox))) return false
+    backOff.restart(key, previous.finishedAtMs)
   } else if (previous?.state === 'created') {
     await runtime.removeContainer(previous.id)
     await view.lookAtContainer(previous.id)
-  }
-  const { sandbox } = plan
-  if (sandbox === undefined) return false
-  const heldMs = (handle.holds.get(container.name) ?? 0) - context.clock.monotonic()
-  if (heldMs > 0) {
-    handle.wakeIn(heldMs)
-    return false
   }
   const made = podSandboxConfig(context, handle.pod, sandbox.metadata.attempt)
   if (!made.ok) throw new Error(made.message)
@@ -144,6 +149,12 @@ async function startOne(
     handle.publish()
   }
   return result.ok
+}
+
+/** A container may have died with its sandbox, and be told of first: then a new sandbox comes before a new run. */
+async function stillReady(context: KubeletContext, { uid }: PodHandle, { id }: SandboxStatus): Promise<boolean> {
+  await context.view.lookAtSandbox(id)
+  return context.view.pod(uid).sandboxes.some((s) => s.id === id && s.ready)
 }
 
 function nextRestartCount({ pod }: PodHandle, name: string, previous: ContainerStatus | undefined): number {

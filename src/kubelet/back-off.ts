@@ -1,11 +1,14 @@
 // Waiting times that double from failure to failure and are forgotten after a long quiet. The first failure costs no
 // wait: an entry is made when something is started again, and tells how long after the next failure one has to wait.
+// Times of failures are the wall clock's, which may be set: one from the future counts from when it was first seen.
 import type { Clock } from '../ports/clock.ts'
 
 interface Entry {
   delayMs: number
   /** When the entry last grew. */
   updatedAtMs: number
+  /** The failure whose wait is over: a new try of the same thing need not wait again. */
+  served?: number
 }
 
 export class BackOff {
@@ -13,6 +16,8 @@ export class BackOff {
   readonly #initialMs: number
   readonly #maxMs: number
   readonly #entries = new Map<string, Entry>()
+  /** Failures from the future: when each was first seen, on the monotonic clock. */
+  readonly #ahead = new Map<string, { readonly failedAtMs: number; readonly seenMs: number }>()
   constructor(clock: Clock, initialMs: number, maxMs: number) {
     this.#clock = clock
     this.#initialMs = initialMs
@@ -21,13 +26,29 @@ export class BackOff {
   /** The wait that holds for `key`, 0 when it never failed or its last failure is long past. */
   delayMs(key: string, failedAtMs: number): number {
     const entry = this.#entries.get(key)
-    if (entry === undefined || this.#forgotten(entry, failedAtMs)) return 0
+    if (entry === undefined || entry.served === failedAtMs || this.#forgotten(entry, failedAtMs)) return 0
     return entry.delayMs
   }
   /** Milliseconds still to wait when the last failure was at `failedAtMs`; 0 or less: go. */
   remainingMs(key: string, failedAtMs: number): number {
     const delayMs = this.delayMs(key, failedAtMs)
-    return delayMs === 0 ? 0 : failedAtMs + delayMs - this.#clock.now()
+    if (delayMs === 0) return 0
+    const passedMs = this.#clock.now() - failedAtMs
+    return delayMs - (passedMs < 0 ? this.#sinceSeen(key, failedAtMs) : passedMs)
+  }
+  #sinceSeen(key: string, failedAtMs: number): number {
+    const nowMs = this.#clock.monotonic()
+    const known = this.#ahead.get(key)
+    if (known?.failedAtMs === failedAtMs) return nowMs - known.seenMs
+    this.#ahead.set(key, { failedAtMs, seenMs: nowMs })
+    return 0
+  }
+  /** What failed then is started again now: counted once, also when the start does not get as far as to run. */
+  restart(key: string, failedAtMs: number): void {
+    if (this.#entries.get(key)?.served === failedAtMs) return
+    this.advance(key, failedAtMs)
+    const entry = this.#entries.get(key)
+    if (entry !== undefined) entry.served = failedAtMs
   }
   /** The thing is tried again now: the next failure waits twice as long. */
   advance(key: string, failedAtMs: number): void {
@@ -43,7 +64,8 @@ export class BackOff {
     if (!this.#entries.has(key)) this.#entries.set(key, { delayMs, updatedAtMs: this.#clock.now() })
   }
   forget(prefix: string): void {
-    for (const key of this.#entries.keys()) if (key.startsWith(prefix)) this.#entries.delete(key)
+    for (const map of [this.#entries, this.#ahead])
+      for (const key of map.keys()) if (key.startsWith(prefix)) map.delete(key)
   }
   #forgotten(entry: Entry, failedAtMs: number): boolean {
     return failedAtMs - entry.updatedAtMs > this.#maxMs * 2

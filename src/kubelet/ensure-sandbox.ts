@@ -55,6 +55,7 @@ export async function createSandbox(context: KubeletContext, pod: Pod, attempt: 
     await view.lookAtSandbox(id)
     return { ok: true, id }
   } catch (error) {
+    view.doubt(pod.metadata.uid)
     return { ok: false, message: error instanceof Error ? error.message : String(error) }
   }
 }

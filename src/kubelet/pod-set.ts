@@ -171,7 +171,10 @@ export class PodSet {
     this.#sweep()
   }
   runtimeChanged(uid: string): void {
-    this.#workers.get(uid)?.runtimeChanged()
+    const worker = this.#workers.get(uid)
+    worker?.runtimeChanged()
+    // Something of a pod that is forgotten: a call that seemed to fail had come through.
+    if (worker === undefined && this.#strays === undefined) this.#endOrphan(uid)
     for (const listener of this.#listeners.get(uid) ?? []) listener()
   }
   onChange(uid: string, changed: () => void): () => void {
@@ -186,21 +189,22 @@ export class PodSet {
   /** Ends what runs here of pods that the API does not have, and removes their files. */
   endOrphans(): void {
     const { view, log } = this.#context
-    for (const uid of view.uids()) {
-      if (this.#workers.has(uid)) continue
-      const pod = ghostPod(uid, view.pod(uid))
-      log.info('ending a pod that the API does not have', {
-        pod: pod.metadata.name,
-        namespace: pod.metadata.namespace,
-        uid,
-      })
-      const worker = new PodWorker(this.#context, pod)
-      this.#workers.set(uid, worker)
-      worker.remove(pod)
-    }
+    for (const uid of view.uids()) if (!this.#workers.has(uid)) this.#endOrphan(uid)
     Promise.all([this.#removeOrphanFiles(), this.#removeOrphanCgroups()]).catch((error: unknown) => {
       log.warn('cannot remove what is left of a pod that is gone', { error: String(error) })
     })
+  }
+  #endOrphan(uid: string): void {
+    const { view, log } = this.#context
+    const runtime = view.pod(uid)
+    if (runtime.sandboxes.length + runtime.containers.length === 0) return
+    const pod = ghostPod(uid, runtime)
+    const { name, namespace } = pod.metadata
+    log.info('ending a pod that the API does not have', { pod: name, namespace, uid })
+    const worker = new PodWorker(this.#context, pod)
+    this.#workers.set(uid, worker)
+    worker.remove(pod)
+    this.#sweep()
   }
   async #removeOrphanCgroups(): Promise<void> {
     const { cgroups } = this.#context.host

@@ -254,6 +254,7 @@ export class PodWorker implements PodHandle {
       try {
         await this.#step()
       } catch (error) {
+        this.#context.view.doubt(this.uid)
         this.#context.log.error('pod step failed', { pod: podTitle(this.pod), error: String(error) })
         this.retry()
       }
@@ -263,6 +264,8 @@ export class PodWorker implements PodHandle {
   async #step(): Promise<void> {
     this.#checkDeadline()
     if (this.#ended) return this.#afterEnd()
+    // Woken again by the list that is under way.
+    if (!this.#context.view.isSure(this.uid)) return this.publish()
     if (this.isEnding || this.#mustEnd() || this.#isDone()) return this.#end()
     const refresh = this.#refresh
     this.#refresh = false

@@ -1,7 +1,14 @@
 // What the runtime holds, kept at hand: one list at the start, then single looks at what an event names. Everybody reads
 // from here without asking the runtime; a slow relist catches what no event told.
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { ContainerRuntime, ContainerStatus, RuntimeEvent, SandboxStatus } from '../ports/container-runtime.ts'
+import type {
+  ContainerRuntime,
+  ContainerStatus,
+  ContainerSummary,
+  RuntimeEvent,
+  SandboxStatus,
+  SandboxSummary,
+} from '../ports/container-runtime.ts'
 import type { Log } from '../ports/log.ts'
 import { podUidOf } from './labels.ts'
 import { nothingRuns, type PodRuntime } from './plan-pod.ts'
@@ -20,6 +27,8 @@ export class RuntimeView {
   readonly #byPod = new Map<string, PodRuntime>()
   /** Looks under way by id; `again` when something happened since the look began. */
   readonly #looking = new Map<string, { again: boolean; readonly done: Promise<void> }>()
+  /** Pods of which something may be unknown, and since when. */
+  readonly #doubted = new Map<string, number>()
   #events: { close(): void } | undefined
   #timer: Timer | undefined
   #stopped = false
@@ -82,6 +91,23 @@ export class RuntimeView {
     })
   }
 
+  /** A call about a pod failed without saying how far it came: what there is is listed soon. */
+  doubt(uid: string): void {
+    this.#doubted.set(uid, this.#clock.monotonic())
+    if (this.#events !== undefined && !this.#stopped) this.#arm(retryMs)
+  }
+  /** Whether all is known of a pod. Until then nothing of it may be started: it could be running already. */
+  isSure(uid: string): boolean {
+    return !this.#doubted.has(uid)
+  }
+  #settleDoubts(beganMs: number): void {
+    for (const [uid, sinceMs] of this.#doubted) {
+      if (sinceMs >= beganMs) continue
+      this.#doubted.delete(uid)
+      this.#onChange(uid)
+    }
+  }
+
   /** Looks of one id share a run; a sandbox is also told of as a container, so the two kinds have ids of their own. */
   #look(id: string, look: () => Promise<void>): Promise<void> {
     const busy = this.#looking.get(id)
@@ -95,6 +121,9 @@ export class RuntimeView {
           entry.again = false
           await look()
         } while (entry.again && !this.#stopped)
+      } catch (error) {
+        if (this.#events !== undefined && !this.#stopped) this.#arm(retryMs)
+        throw error
       } finally {
         this.#looking.delete(id)
       }
@@ -120,7 +149,6 @@ export class RuntimeView {
     // Boundary: a look that fails is made up for by the relist it asks for.
     look.catch((error: unknown) => {
       this.#log.warn('cannot look at what the runtime told of', { containerId, error: String(error) })
-      this.#arm(retryMs)
     })
   }
   #arm(delayMs = relistMs): void {
@@ -133,6 +161,7 @@ export class RuntimeView {
   }
   /** Lists and looks at whatever is new or has another state. Boundary: a failure is logged and answered as false. */
   async #relist(): Promise<boolean> {
+    const beganMs = this.#clock.monotonic()
     try {
       const [sandboxes, containers] = await Promise.all([
         this.#runtime.listPodSandboxes(),
@@ -148,6 +177,7 @@ export class RuntimeView {
       for (const id of this.#containers.keys()) if (!listed.has(id)) looks.push(this.lookAtContainer(id))
       await Promise.all(looks)
       this.listedAtMs = this.#clock.now()
+      this.#settleDoubts(beganMs)
       return true
     } catch (error) {
       this.#log.warn('cannot list what the runtime holds', { error: String(error) })
@@ -159,11 +189,11 @@ export class RuntimeView {
     const sandboxes = [...this.#sandboxes.values()].filter((s) => podUidOf(s) === uid)
     const containers = [...this.#containers.values()].filter((c) => podUidOf(c) === uid)
     if (sandboxes.length === 0 && containers.length === 0) this.#byPod.delete(uid)
-    else
-      this.#byPod.set(uid, {
-        sandboxes: sandboxes.sort((a, b) => b.createdAtMs - a.createdAtMs || b.metadata.attempt - a.metadata.attempt),
-        containers: containers.sort((a, b) => b.createdAtMs - a.createdAtMs || b.metadata.attempt - a.metadata.attempt),
-      })
+    else this.#byPod.set(uid, { sandboxes: sandboxes.sort(newestFirst), containers: containers.sort(newestFirst) })
     this.#onChange(uid)
   }
 }
+
+/** By attempt before time: a clock that was set back must not make an old run look like the newest. */
+const newestFirst = (a: SandboxSummary | ContainerSummary, b: SandboxSummary | ContainerSummary): number =>
+  b.metadata.attempt - a.metadata.attempt || b.createdAtMs - a.createdAtMs

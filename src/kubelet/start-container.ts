@@ -118,6 +118,7 @@ async function run(context: KubeletContext, request: StartRequest, config: Conta
     await context.disk.mkdir(`${sandboxConfig.logDirectory}/${container.name}`)
     id = await runtime.createContainer(sandboxId, config, sandboxConfig)
   } catch (error) {
+    view.doubt(pod.metadata.uid)
     record(pod, container.name, 'Warning', 'Failed', `Error: ${messageOf(error)}`)
     return failed('CreateContainerError', messageOf(error))
   }

@@ -30,7 +30,8 @@ export interface ContainerRuntime {
   /** A connection to a port inside the sandbox's network namespace. */
   portForward(sandboxId: string, port: number): Promise<ByteStream>
   containerStats(): Promise<readonly ContainerStats[]>
-  /** Changes as they happen. The callback may be told too much, never too little: after `resync` list everything. */
+  /** Ends as they happen. The callback may be told too much (of beginnings too), never too little of ends: after `resync`
+   * list everything. */
   watchEvents(onEvent: (event: RuntimeEvent) => void): { close(): void }
 
   listImages(): Promise<readonly RuntimeImage[]>

@@ -4,6 +4,8 @@ import type { Clock } from '../../ports/clock.ts'
 export interface ManualClock extends Clock {
   /** Fires what is due within the next `ms`, in order. */
   advance(ms: number): Promise<void>
+  /** Sets the wall clock, by so much; timers and monotonic time go on as they were. */
+  shift(ms: number): void
 }
 
 /** Lets promises that depend on each other settle; a macrotask beats any count of microtasks. */
@@ -12,16 +14,20 @@ export const settle = (): Promise<void> => new Promise((done) => setImmediate(do
 export function manualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
   let nowMs = startMs
   let order = 0
+  let shiftMs = 0
   const timers = new Set<{ readonly dueMs: number; readonly order: number; readonly run: () => void }>()
   const next = (untilMs: number) =>
     [...timers].filter((t) => t.dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs || a.order - b.order)[0]
   return {
-    now: () => nowMs,
+    now: () => nowMs + shiftMs,
     monotonic: () => nowMs - startMs,
     after(delayMs, run) {
       const timer = { dueMs: nowMs + Math.max(0, delayMs), order: order++, run }
       timers.add(timer)
       return { cancel: () => timers.delete(timer) }
+    },
+    shift(ms) {
+      shiftMs += ms
     },
     async advance(ms) {
       const untilMs = nowMs + ms

@@ -76,31 +76,25 @@ function resyncSoon(options: EventSourceOptions, signal: AbortSignal): void {
 }
 
 async function followContainerd(options: EventSourceOptions, signal: AbortSignal): Promise<void> {
-  const tell = (type: 'created' | 'started' | 'stopped' | 'deleted' | 'oom', containerId: string) => {
+  const tell = (type: 'stopped' | 'deleted' | 'oom', containerId: string) => {
     const owner = options.ownerOf(containerId)
     options.onEvent({ type, containerId, sandboxId: owner?.sandboxId, podUid: owner?.podUid })
   }
-  const filters = ['namespace==k8s.io']
+  // Nobody but us makes and starts what is ours, and we know when: the stream need not tell of it.
+  const topics = ['/tasks/exit', '/tasks/oom', '/containers/delete']
+  const filters = topics.map((topic) => `namespace==k8s.io,topic=="${topic}"`)
   for await (const { topic, event } of options.client.stream(subscribe, { filters }, { signal })) {
     if (event === undefined) continue
     switch (topic) {
-      case '/tasks/start': {
-        const id = decode(taskEvent, event.value).containerId
-        void settled(options, id, 'created', signal).then(() => tell('started', id))
-        break
-      }
       case '/tasks/exit': {
         const task = decode(taskEvent, event.value)
         // An exec inside the container has an id of its own.
         if (task.id !== '' && task.id !== task.containerId) break
-        void settled(options, task.containerId, 'running', signal).then(() => tell('stopped', task.containerId))
+        void ended(options, task.containerId, signal).then(() => tell('stopped', task.containerId))
         break
       }
       case '/tasks/oom':
         tell('oom', decode(taskEvent, event.value).containerId)
-        break
-      case '/containers/create':
-        tell('created', decode(containerEvent, event.value).id)
         break
       case '/containers/delete':
         tell('deleted', decode(containerEvent, event.value).id)
@@ -109,25 +103,24 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
   }
 }
 
-const stateNumbers = { created: 0, running: 1 } as const
-/** Waits until CRI no longer says `stale` of a container or sandbox; gives up after about 5 s. */
-async function settled(
-  { client, ownerOf }: EventSourceOptions,
-  id: string,
-  stale: 'created' | 'running',
-  signal: AbortSignal,
-): Promise<void> {
+/** CRI's word for a container that runs, and for a sandbox that is ready. */
+const running = { container: 1, sandbox: 0 } as const
+const longestDelayMs = 1_000
+const patienceMs = 120_000
+/** Waits until CRI no longer says "running" of a container or sandbox. That takes a moment, but after the death of a shim
+ * containerd tries again and again for up to a minute. */
+async function ended({ client, ownerOf }: EventSourceOptions, id: string, signal: AbortSignal): Promise<void> {
   const owner = ownerOf(id)
   if (owner === undefined) return
-  for (let delayMs = 1; delayMs < 3_000 && !signal.aborted; delayMs *= 2) {
+  const endMs = performance.now() + patienceMs
+  for (let delayMs = 1; performance.now() < endMs && !signal.aborted; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
     try {
       if (owner.sandboxId === id) {
-        if (stale === 'created') return
         const { status } = await client.call(cri.podSandboxStatus, { id }, { timeoutMs: 10_000 })
-        if (status?.state !== 0) return
+        if (status?.state !== running.sandbox) return
       } else {
         const { status } = await client.call(cri.containerStatus, { id }, { timeoutMs: 10_000 })
-        if (status?.state !== stateNumbers[stale]) return
+        if (status?.state !== running.container) return
       }
     } catch (error) {
       if (isGrpcError(error, 'NotFound')) return

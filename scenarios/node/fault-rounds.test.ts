@@ -1,0 +1,236 @@
+// One part of the node is killed with -9 at a random instant of a pod's life, again and again: after each round every pod is
+// in the phase it should be in, no container has run beside itself or once too often, and nothing is left on the host.
+// FAULT_ROUNDS sets the rounds of each fault (default 1; 50 is the real thing), FAULT_SEED the first seed, FAULT_ONLY one
+// fault by name. What fails says its seed.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { namespaces } from '../../src/api/core/namespace.ts'
+import { serviceAccounts } from '../../src/api/core/service-account.ts'
+import { type Pod, pods } from '../../src/api/core/pod.ts'
+import { createClient } from '../../src/client/api-client.ts'
+import type { Client } from '../../src/client/client.ts'
+import { createHttpTransport } from '../../src/host/http-transport.ts'
+import { instanceOf } from '../../src/host/instance.ts'
+import { type SeededRandom, seededRandom } from '../../src/sim/seeded-random.ts'
+import { type TestCluster, testCluster } from '../cli/cox.ts'
+import { busyboxArchive } from '../images/busybox.ts'
+import { isReady } from '../kubectl/cluster.ts'
+import { able } from './pods.ts'
+import { commandOf, kill, podLeftovers, processes } from './host-view.ts'
+
+const rounds = Number(process.env['FAULT_ROUNDS'] ?? 1)
+const firstSeed = Number(process.env['FAULT_SEED'] ?? 1)
+const only = process.env['FAULT_ONLY']
+const patienceMs = 150_000
+
+const faults = ['cox', 'containerd', 'shim', 'pause', 'client'] as const
+type Fault = (typeof faults)[number]
+const moments = ['start', 'exec', 'probe', 'delete'] as const
+
+const later = (ms: number) => new Promise<void>((done) => setTimeout(done, ms))
+async function until(what: string, check: () => Promise<string | undefined>): Promise<void> {
+  const endMs = Date.now() + patienceMs
+  for (;;) {
+    const missing = await check()
+    if (missing === undefined) return
+    if (Date.now() > endMs) throw new Error(`${what}: ${missing}`)
+    await later(100)
+  }
+}
+
+describe.runIf(able)('rounds of faults', () => {
+  let cluster: TestCluster
+  let client: Client
+  let guard: string
+  const up = async () => {
+    const { code, stderr } = await cluster.run(['up', '--detach', '--yes', '--listen', '127.0.0.1:0'])
+    if (code !== 0) throw new Error(stderr)
+    client = clientOf(cluster.dataDir)
+  }
+  beforeAll(async () => {
+    cluster = testCluster('rounds')
+    guard = join(cluster.dataDir, 'guard')
+    await up()
+    mkdirSync(guard)
+    const archive = join(cluster.dataDir, 'busybox.tar')
+    writeFileSync(archive, await busyboxArchive())
+    await cluster.run(['image', 'load', archive])
+    await until('the default service account', async () =>
+      (await client.resource(serviceAccounts).find('default', 'default')) === undefined ? 'is missing' : undefined,
+    )
+  })
+  afterAll(() => cluster?.remove())
+
+  /** Ends one part of the node, and starts again what nobody else starts. */
+  const strike: Readonly<Record<Fault, (random: SeededRandom) => Promise<void>>> = {
+    async cox() {
+      kill([coxOf(cluster.dataDir)])
+      await up()
+    },
+    async containerd() {
+      kill(processes((command) => command.startsWith('containerd --config') && command.includes(cluster.dataDir)))
+    },
+    async shim(random) {
+      const shims = processes((c) => c.includes('containerd-shim') && c.includes(`${cluster.dataDir}/`))
+      kill(shims.length === 0 ? [] : [shims[random.below(shims.length)] ?? 0])
+    },
+    async pause(random) {
+      const root = instanceOf(cluster.dataDir).cgroupRoot
+      const all = processes((c) => c.trim() === '/pause').filter((pid) => cgroupOf(pid).includes(`${root}/`))
+      kill(all.length === 0 ? [] : [all[random.below(all.length)] ?? 0])
+    },
+    async client() {
+      kill(processes((c) => c.includes('cox.js exec faulty-') && !c.includes('--detach')))
+    },
+  }
+
+  async function round(fault: Fault, seed: number): Promise<void> {
+    const random = seededRandom(seed)
+    const moment = moments[random.below(moments.length)] ?? 'start'
+    const delayMs = random.below(moment === 'start' ? 900 : 500)
+    const place = `seed ${seed}: ${fault} at ${moment} after ${delayMs} ms`
+    rmSync(guard, { recursive: true })
+    mkdirSync(guard)
+    const names = { server: `faulty-server-${seed}`, job: `faulty-job-${seed}`, flaky: `faulty-flaky-${seed}` }
+    const resource = client.resource(pods)
+    for (const manifest of [server(names.server, guard), job(names.job, guard), flaky(names.flaky, guard)])
+      await resource.create(manifest as never)
+    const look = async (name: string) => client.resource(pods).find(name, 'default')
+    const ready = () =>
+      until(place, async () => {
+        const pod = await look(names.server)
+        return pod !== undefined && isReady(pod) ? undefined : `the server is not ready: ${said(pod)}`
+      })
+    if (moment !== 'start') await ready()
+    const exec =
+      moment === 'exec' || fault === 'client'
+        ? cluster.run(['exec', names.server, '--', 'sh', '-c', 'sleep 1; echo fine'])
+        : undefined
+    if (moment === 'delete')
+      for (const name of Object.values(names)) await resource.delete(name, 'default', { gracePeriodSeconds: 2 })
+    await later(delayMs)
+    await strike[fault](random)
+    if (exec !== undefined) await exec
+    if (moment !== 'delete') {
+      await ready()
+      await until(place, async () => wrongJob(await look(names.job), fault))
+      await until(place, async () => {
+        const pod = await look(names.flaky)
+        return pod?.status.phase === 'Succeeded' ? undefined : `the flaky one has not succeeded: ${said(pod)}`
+      })
+      for (const name of Object.values(names)) await client.resource(pods).delete(name, 'default')
+    }
+    await until(place, async () => {
+      const left = (await client.resource(pods).list({ namespace: 'default' })).items.filter((p) =>
+        p.metadata.name.startsWith('faulty-'),
+      )
+      return left.length === 0 ? undefined : `not deleted: ${left.map(said).join('; ')}`
+    })
+    expect(readText(join(guard, 'twice')), `${place}: ran beside itself`).toBe('')
+    const starts = readText(join(guard, 'starts')).split('\n')
+    expect(starts.filter((line) => line === names.job).length, `${place}: starts of a job that runs once`).toBeLessThan(
+      2,
+    )
+    await until(place, async () => {
+      const left = await podLeftovers(cluster.dataDir)
+      return left.length === 0 ? undefined : `left on the host: ${left.join(', ')}`
+    })
+  }
+
+  for (const fault of faults)
+    it.runIf(only === undefined || only === fault)(
+      `${fault}: ${rounds} rounds`,
+      async () => {
+        for (let i = 0; i < rounds; i++) await round(fault, firstSeed + i + faults.indexOf(fault) * 1000)
+        expect((await client.resource(namespaces).list()).items.length).toBeGreaterThan(3)
+      },
+      rounds * patienceMs * 3,
+    )
+})
+
+const readText = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    throw error
+  }
+}
+const cgroupOf = (pid: number): string => readText(`/proc/${pid}/cgroup`)
+function coxOf(dataDir: string): number {
+  const { pid } = JSON.parse(readFileSync(join(dataDir, 'cox.json'), 'utf8')) as { pid: number }
+  if (!commandOf(pid).includes('cox.js')) throw new Error(`process ${pid} is no cox`)
+  return pid
+}
+const said = (pod: Pod | undefined): string =>
+  pod === undefined ? 'gone' : `${pod.metadata.name} ${JSON.stringify(pod.status.containerStatuses ?? pod.status)}`
+/** A job is not run again; one whose container was killed has failed. */
+function wrongJob(pod: Pod | undefined, fault: Fault): string | undefined {
+  const phases = fault === 'shim' || fault === 'pause' ? ['Succeeded', 'Failed'] : ['Succeeded']
+  return phases.includes(pod?.status.phase ?? '') ? undefined : `the job has not ended as it should: ${said(pod)}`
+}
+
+function clientOf(dataDir: string): Client {
+  const config = parse(readFileSync(join(dataDir, 'kubeconfig'), 'utf8')) as {
+    clusters: { cluster: Record<string, string> }[]
+    users: { user: Record<string, string> }[]
+  }
+  const pem = (text: string | undefined) => Buffer.from(text ?? '', 'base64')
+  const { cluster } = config.clusters[0] ?? { cluster: {} }
+  const { user } = config.users[0] ?? { user: {} }
+  const transport = createHttpTransport({
+    url: cluster['server'] ?? '',
+    ca: pem(cluster['certificate-authority-data']),
+    cert: pem(user['client-certificate-data']),
+    key: pem(user['client-key-data']),
+  })
+  return createClient(transport, { userAgent: 'scenarios' })
+}
+
+/** A pod whose container notes its start, and whether the run before it lives yet: it sees the host's processes. */
+const guarded = (name: string, guard: string, restartPolicy: string, body: string, more: object = {}): object => ({
+  metadata: { name, namespace: 'default' },
+  spec: {
+    restartPolicy,
+    hostPID: true,
+    terminationGracePeriodSeconds: 2,
+    volumes: [
+      { name: 'guard', hostPath: { path: guard } },
+      { name: 'own', emptyDir: {} },
+    ],
+    containers: [
+      {
+        name: 'c',
+        image: 'busybox',
+        imagePullPolicy: 'IfNotPresent',
+        command: [
+          'sh',
+          '-c',
+          `old=$(cat /guard/${name}.pid 2>/dev/null); grep -qs ${name} /proc/\${old:-none}/cmdline && echo ${name} >>/guard/twice
+           echo $$ >/guard/${name}.pid; echo ${name} >>/guard/starts; ${body}`,
+        ],
+        volumeMounts: [
+          { name: 'guard', mountPath: '/guard' },
+          { name: 'own', mountPath: '/own' },
+        ],
+        ...more,
+      },
+    ],
+  },
+})
+const probe = {
+  exec: { command: ['sh', '-c', 'sleep 0.2'] },
+  periodSeconds: 1,
+  timeoutSeconds: 20,
+  failureThreshold: 5,
+}
+const server = (name: string, guard: string) =>
+  guarded(name, guard, 'Always', 'trap "exit 0" TERM; sleep 100000 & wait', {
+    readinessProbe: probe,
+    livenessProbe: probe,
+  })
+const job = (name: string, guard: string) => guarded(name, guard, 'Never', 'sleep 1')
+const flaky = (name: string, guard: string) =>
+  guarded(name, guard, 'OnFailure', '[ -e /own/seen ] || { : >/own/seen; exit 3; }')

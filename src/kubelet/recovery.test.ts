@@ -1,0 +1,105 @@
+// What breaks under a pod, told in the order that hurts: each is mended once, without waiting for what was not its fault.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { BackOff } from './back-off.ts'
+import { manualClock } from '../client/testing/manual-clock.ts'
+import { type TestNode, testNode } from './testing/test-node.ts'
+
+let node: TestNode
+beforeEach(async () => {
+  node = await testNode()
+})
+afterEach(() => node.stop())
+
+const restartsOf = async (name: string) => (await node.pod(name)).status.containerStatuses?.[0]?.restartCount
+const created = () => node.runtime.calls.filter((call) => call === 'create c').length
+/** The runtime loses the sandbox, and has not told of it yet. */
+function loseSandbox(): void {
+  for (const [id, sandbox] of node.runtime.sandboxes) node.runtime.sandboxes.set(id, { ...sandbox, ready: false })
+}
+
+describe('a pod whose sandbox dies', () => {
+  it('runs at once in a new one, also when the end of its container is told first', async () => {
+    await node.create('p', {})
+    await node.advance()
+    loseSandbox()
+    node.runtime.end('c', 137)
+    await node.advance()
+    expect(node.runtime.running()).toEqual(['c'])
+    expect(await restartsOf('p')).toBe(1)
+    expect(created()).toBe(2)
+    expect(node.runtime.calls.filter((call) => call === 'sandbox')).toHaveLength(2)
+  })
+  it('does not wait for what the old one refused', async () => {
+    await node.create('p', {})
+    await node.advance()
+    const create = node.runtime.createContainer
+    node.runtime.createContainer = () => Promise.reject(new Error('no running task found'))
+    node.runtime.end('c', 137)
+    await node.advance()
+    expect((await node.pod('p')).status.containerStatuses?.[0]?.state?.waiting?.reason).toBe('CreateContainerError')
+    node.runtime.createContainer = create
+    node.runtime.killSandbox()
+    await node.advance()
+    await node.advance(1_100)
+    expect(node.runtime.running()).toEqual(['c'])
+    node.runtime.end('c', 1)
+    await node.advance(9_900)
+    expect(node.runtime.running()).toEqual([])
+    await node.advance(200)
+    expect(node.runtime.running()).toEqual(['c'])
+  })
+})
+
+it('a container of which only its start is known is found by listing, not started again', async () => {
+  const { containerStatus } = node.runtime
+  node.runtime.containerStatus = () => Promise.reject(new Error('the runtime went away'))
+  await node.create('p', {})
+  await node.advance()
+  node.runtime.containerStatus = containerStatus
+  await node.advance(2_000)
+  expect(node.runtime.running()).toEqual(['c'])
+  expect((await node.pod('p')).status.phase).toBe('Running')
+  expect(created()).toBe(1)
+})
+
+describe('a wall clock that is set back', () => {
+  it('does not make an old run the newest', async () => {
+    await node.create('p', {})
+    await node.advance()
+    node.clock.shift(-3_600_000)
+    node.runtime.end('c', 1)
+    await node.advance()
+    expect(node.runtime.running()).toEqual(['c'])
+    node.runtime.end('c', 1)
+    await node.advance(11_000)
+    expect(node.runtime.running()).toEqual(['c'])
+    expect(await restartsOf('p')).toBe(2)
+    await node.restart()
+    expect(node.runtime.running()).toEqual(['c'])
+    expect(created()).toBe(3)
+  })
+  it('does not make a back-off longer', async () => {
+    const clock = manualClock()
+    const backOff = new BackOff(clock, 10_000, 300_000)
+    backOff.restart('k', clock.now())
+    await clock.advance(60_000)
+    const failedAtMs = clock.now()
+    clock.shift(-3_600_000)
+    expect(backOff.remainingMs('k', failedAtMs)).toBe(10_000)
+    await clock.advance(4_000)
+    expect(backOff.remainingMs('k', failedAtMs)).toBe(6_000)
+    await clock.advance(6_000)
+    expect(backOff.remainingMs('k', failedAtMs)).toBe(0)
+  })
+})
+describe('a back-off', () => {
+  it('counts a failure once, however often its restart is tried', () => {
+    const clock = manualClock()
+    const backOff = new BackOff(clock, 10_000, 300_000)
+    const failedAtMs = clock.now()
+    backOff.restart('k', failedAtMs)
+    backOff.restart('k', failedAtMs)
+    expect(backOff.remainingMs('k', failedAtMs)).toBe(0)
+    expect(backOff.delayMs('k', failedAtMs + 1)).toBe(10_000)
+  })
+})
