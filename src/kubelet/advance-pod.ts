@@ -19,6 +19,12 @@ import { podTitle } from './types.ts'
 export async function advancePod(context: KubeletContext, handle: PodHandle, refresh: boolean): Promise<void> {
   const { pod, volumes, ending } = handle
   if (refresh) handle.holds.clear()
+  const refusal = await context.devices.allocate(pod)
+  if (refusal !== undefined) {
+    const message = `Pod was rejected: ${refusal}`
+    context.record(pod, undefined, 'Warning', 'UnexpectedAdmissionError', message)
+    return handle.fail('UnexpectedAdmissionError', message)
+  }
   const failures = await unlessAborted(volumes.prepare(pod, handle.facts(), refresh), ending)
   if (failures === undefined) return
   if (failures.length > 0) return mountFailed(context, handle, failures)

@@ -12,6 +12,9 @@ export interface KubeletConfig {
   readonly resolvConf: string
   readonly maxPods: number
   readonly podPidsLimit: number | undefined
+  readonly cpuManagerPolicy: 'none' | 'static'
+  /** CPUs that no container has for itself, such as "0-1"; default: as many of the first as are reserved in all. */
+  readonly reservedSystemCpus: string | undefined
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   /** Kept from pods: reserved for the system and for us. */
@@ -48,6 +51,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   resolvConf: '/etc/resolv.conf',
   maxPods: 110,
   podPidsLimit: undefined,
+  cpuManagerPolicy: 'none',
+  reservedSystemCpus: undefined,
   nodeLabels: {},
   nodeTaints: [],
   systemReserved: {},

@@ -15,6 +15,9 @@ export interface ContainerInputs extends Omit<SecurityInputs, 'image'> {
   readonly env: readonly EnvEntry[]
   readonly mounts: readonly Mount[]
   readonly devices: ContainerConfig['devices']
+  /** Of device plugins, beside our own. */
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly cdiDevices?: readonly string[]
   readonly resources: LinuxResources
 }
 export type ContainerConfigResult =
@@ -43,7 +46,8 @@ export function containerConfig(pod: Pod, container: AnyContainer, inputs: Conta
       mounts: inputs.mounts,
       devices: inputs.devices,
       labels: containerLabels(pod, container),
-      annotations: containerAnnotations(pod, container, inputs.restartCount),
+      annotations: { ...inputs.annotations, ...containerAnnotations(pod, container, inputs.restartCount) },
+      ...(inputs.cdiDevices === undefined || inputs.cdiDevices.length === 0 ? {} : { cdiDevices: inputs.cdiDevices }),
       logPath: containerLogPath(container.name, inputs.restartCount),
       stdin: container.stdin === true,
       stdinOnce: container.stdinOnce === true,

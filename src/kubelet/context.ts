@@ -10,6 +10,8 @@ import type { Prober } from '../ports/prober.ts'
 import type { Random } from '../ports/random.ts'
 import type { BackOff } from './back-off.ts'
 import type { KubeletConfig } from './config.ts'
+import type { Cpus } from './cpus.ts'
+import type { Devices } from './devices.ts'
 import type { DnsSettings } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
 import type { Images } from './images.ts'
@@ -41,6 +43,8 @@ export interface KubeletContext {
   readonly objects: ObjectCache
   readonly tokens: Tokens
   readonly claims: ClaimSource
+  readonly devices: Devices
+  readonly cpus: Cpus
   /** Back-off of crashing containers, by UID, name and hash. */
   readonly backOff: BackOff
   readonly machine: MachineFacts

@@ -48,7 +48,11 @@ export async function createSandbox(context: KubeletContext, pod: Pod, attempt: 
     if (pod.spec.hostUsers === false && handlerFeatures(context, handler)?.userNamespaces !== true)
       return { ok: false, message: `RuntimeHandler "${handler}" does not support user namespaces` }
     await Promise.all([
-      host.cgroups.ensure(podCgroup(pod), podCgroupResources(pod, settings.podPidsLimit)),
+      host.cgroups.ensure(podCgroup(pod), {
+        ...podCgroupResources(pod, settings.podPidsLimit),
+        // CPUs of one's own are not rationed.
+        ...(context.cpus.hasOwn(pod.metadata.uid) ? { cpuQuotaUs: -1 } : {}),
+      }),
       disk.mkdir(podLogDirectory(settings.podLogsDirectory, pod)),
     ])
     const id = await runtime.runPodSandbox(made.config, handler)

@@ -11,6 +11,7 @@ import { createEventRecorder } from '../client/event-recorder.ts'
 import type { InformerFactory } from '../client/informer.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { DevicePlugins } from '../ports/device-plugins.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
@@ -20,6 +21,8 @@ import type { Random } from '../ports/random.ts'
 import { BackOff } from './back-off.ts'
 import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
+import { Cpus, reservedCpus } from './cpus.ts'
+import { Devices } from './devices.ts'
 import { parseResolvConf } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
 import { EvictionLoop } from './eviction-loop.ts'
@@ -47,6 +50,8 @@ export interface KubeletOptions {
   readonly disk: Disk
   readonly host: NodeHost
   readonly prober: Prober
+  /** Undefined: no device plugins. */
+  readonly devicePlugins?: DevicePlugins
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -75,7 +80,11 @@ const factsOf = (service: Service): ServiceFacts => ({
 })
 
 /** Makes the parts and ties them together; they know each other only through the context. */
-async function makeContext(options: KubeletOptions, podSet: () => PodSet | undefined): Promise<KubeletContext> {
+async function makeContext(
+  options: KubeletOptions,
+  podSet: () => PodSet | undefined,
+  nodeChanged: () => void,
+): Promise<KubeletContext> {
   const { client, informers, runtime, disk, host, prober, clock, random, log, nodeName } = options
   const config: KubeletConfig = { ...defaultKubeletConfig, ...options.config }
   const [machine, version, runtimeFeatures] = await Promise.all([host.facts(), runtime.version(), runtime.features()])
@@ -109,6 +118,7 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
       wake(uid)
     },
   })
+  const view = new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid))
   const context: KubeletContext = {
     client,
     runtime,
@@ -124,7 +134,25 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
     machine,
     nodeHostsFile,
     probes,
-    view: new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid)),
+    view,
+    devices: new Devices({
+      plugins: options.devicePlugins,
+      disk,
+      clock,
+      log,
+      directory: `${config.rootDirectory}/device-plugins`,
+      onChange: nodeChanged,
+    }),
+    cpus: new Cpus({
+      policy: config.cpuManagerPolicy,
+      reserved: reservedCpus(config, machine.topology),
+      topology: machine.topology,
+      disk,
+      runtime,
+      view,
+      log,
+      file: `${config.rootDirectory}/cpu_manager_state`,
+    }),
     images: new Images(runtime, clock, record, { parallelPulls: config.maxParallelImagePulls }),
     writer: new StatusWriter(client, clock, log),
     objects: new ObjectCache({ client, clock, random, log, onChange: refresh }),
@@ -155,7 +183,11 @@ async function makeContext(options: KubeletOptions, podSet: () => PodSet | undef
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { informers, nodeName } = options
   let podSet: PodSet | undefined
-  const context = await makeContext(options, () => podSet)
+  const context = await makeContext(
+    options,
+    () => podSet,
+    () => agent.update(),
+  )
   const { recorder, machine, view, log } = context
   const aboutNode = { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName }
   const recordNode = (type: 'Normal' | 'Warning', reason: string, message: string) =>
@@ -178,6 +210,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   })
   set.pressure = () => eviction.pressure
   await prepareNode(context)
+  await Promise.all([context.devices.start(), context.cpus.start()])
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
   const unwatchNode = nodeInformer.handle({
     add: (node: Node) => agent.seen(node),
@@ -229,6 +262,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       view.stop()
       context.objects.stop()
       context.tokens.stop()
+      await context.devices.stop()
       context.writer.stop()
       recorder.stop()
       if (stopOptions.pods === 'remove') await unprepareNode(context)

@@ -52,7 +52,7 @@ export class NodeAgent {
   /** Amounts by which resource fields without a limit are answered, before the node is registered too. */
   allocatable(): Readonly<Record<string, string>> {
     const { machine, config } = this.#context
-    const parts = { machine, config, diskBytes: this.#diskBytes, devices: {} }
+    const parts = { machine, config, diskBytes: this.#diskBytes, devices: this.#context.devices.counts() }
     return allocatableOf(capacityOf(parts), parts)
   }
   /** Begins: the first status is written as soon as the API answers. */
@@ -180,7 +180,7 @@ export class NodeAgent {
       diskBytes: capacityBytes,
       pressure: this.#options.pressure(),
       images,
-      devices: {},
+      devices: this.#context.devices.counts(),
       nowMs: clock.now(),
     }
   }

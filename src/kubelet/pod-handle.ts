@@ -36,6 +36,8 @@ export interface PodHandle {
   readonly facts: () => RuntimeFacts
   /** Tells the API the status as it is now. */
   publish(): void
+  /** The pod fails as a whole, and what runs of it ends. */
+  fail(reason: string, message: string): void
   /** Wakes the worker in `delayMs` at the latest. */
   wakeIn(delayMs: number): void
   /** Wakes it after a wait that grows from failure to failure. */

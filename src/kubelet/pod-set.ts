@@ -27,6 +27,7 @@ export class PodSet {
   #strays: Map<string, Pod> | undefined = new Map()
   readonly #static = new Map<'file' | 'http', readonly Pod[]>()
   #burstableShares = 0
+  #stopped = false
   /** What the node runs short of. */
   pressure: () => Pressure = () => noPressure
   constructor(
@@ -124,12 +125,12 @@ export class PodSet {
   }
   /** Why the node does not take a pod; one that runs here already has been taken. */
   #refusal(pod: Pod): Waiting | undefined {
-    const { view, config } = this.#context
+    const { view, config, cpus } = this.#context
     const { phase } = pod.status
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
     const others = this.#others(pod)
-    return refusePod(pod, {
+    const refusal = refusePod(pod, {
       node: this.#node(),
       allocatable: this.#allocatable(),
       others,
@@ -137,6 +138,9 @@ export class PodSet {
       pressure: this.pressure(),
       features: this.#context.runtimeFeatures,
     })
+    if (refusal !== undefined) return refusal
+    const why = cpus.allocate(pod)
+    return why === undefined ? undefined : { reason: 'UnexpectedAdmissionError', message: `Pod was rejected: ${why}` }
   }
   /** The other pods that hold resources of the node. One that was deleted by force holds none, though it may still be
    * ending here: the API has given its place away. */
@@ -174,7 +178,7 @@ export class PodSet {
     const worker = this.#workers.get(uid)
     worker?.runtimeChanged()
     // Something of a pod that is forgotten: a call that seemed to fail had come through.
-    if (worker === undefined && this.#strays === undefined) this.#endOrphan(uid)
+    if (worker === undefined && this.#strays === undefined && !this.#stopped) this.#endOrphan(uid)
     for (const listener of this.#listeners.get(uid) ?? []) listener()
   }
   onChange(uid: string, changed: () => void): () => void {
@@ -224,10 +228,12 @@ export class PodSet {
   }
   /** Ends every pod here and now; the API keeps them. */
   async removeAll(graceSeconds: number): Promise<void> {
+    this.#stopped = true
     await Promise.all([...this.#workers.values()].map((worker) => worker.evacuate(graceSeconds)))
     this.#workers.clear()
   }
   stop(): void {
+    this.#stopped = true
     for (const worker of this.#workers.values()) worker.stop()
     this.#workers.clear()
   }

@@ -32,7 +32,7 @@ describe('a pod whose sandbox dies', () => {
   it('does not wait for what the old one refused', async () => {
     await node.create('p', {})
     await node.advance()
-    const create = node.runtime.createContainer
+    const create = node.runtime.createContainer.bind(node.runtime)
     node.runtime.createContainer = () => Promise.reject(new Error('no running task found'))
     node.runtime.end('c', 137)
     await node.advance()
@@ -51,7 +51,7 @@ describe('a pod whose sandbox dies', () => {
 })
 
 it('a container of which only its start is known is found by listing, not started again', async () => {
-  const { containerStatus } = node.runtime
+  const containerStatus = node.runtime.containerStatus.bind(node.runtime)
   node.runtime.containerStatus = () => Promise.reject(new Error('the runtime went away'))
   await node.create('p', {})
   await node.advance()

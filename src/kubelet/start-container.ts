@@ -1,6 +1,6 @@
 // From a container of the spec to a running one: image, environment, mounts, creation, start, postStart. Every way it can
 // fail has the waiting reason and the event that users know.
-import type { ContainerConfig, RuntimeImage, SandboxConfig } from '../ports/container-runtime.ts'
+import type { ContainerConfig, LinuxResources, Mount, RuntimeImage, SandboxConfig } from '../ports/container-runtime.ts'
 import { unlessAborted } from './abortable.ts'
 import { containerConfig } from './container-config.ts'
 import type { KubeletContext } from './context.ts'
@@ -124,6 +124,7 @@ async function run(context: KubeletContext, request: StartRequest, config: Conta
   }
   record(pod, container.name, 'Normal', 'Created', 'Container created')
   try {
+    await context.devices.preStart(pod.metadata.uid, container.name)
     await runtime.startContainer(id)
   } catch (error) {
     await view.lookAtContainer(id)
@@ -185,21 +186,23 @@ async function makeConfig(
   if (!mounts.ok) return mounts
   const devices = containerDevices(container, request.volumes.mounted)
   if (!devices.ok) return devices
+  const given = context.devices.of(pod.metadata.uid, container.name)
   const target = 'targetContainerName' in container ? container.targetContainerName : undefined
   const targetId = target ? newestRun(context.view.pod(pod.metadata.uid), target)?.id : undefined
   return containerConfig(pod, container, {
     restartCount,
     image,
     imageRef,
-    env: env.entries,
-    mounts: mounts.mounts,
-    devices: devices.devices,
-    resources: containerResources(
-      pod,
-      container as Container,
-      context.machine.memoryBytes,
-      context.host.cgroups.version,
-    ),
+    // What the user says goes before what a plugin says.
+    env: [...given.flatMap((g) => Object.entries(g.env).map(([key, value]) => ({ key, value }))), ...env.entries],
+    mounts: [...mounts.mounts, ...given.flatMap((g) => g.mounts.map(deviceMount))],
+    devices: [...devices.devices, ...given.flatMap((g) => g.devices)],
+    annotations: Object.assign({}, ...given.map((g) => g.annotations)) as Record<string, string>,
+    cdiDevices: given.flatMap((g) => g.cdiDevices),
+    resources: {
+      ...containerResources(pod, container as Container, context.machine.memoryBytes, context.host.cgroups.version),
+      ...cpusOf(context, pod, container.name),
+    },
     seccompDirectory: `${context.config.rootDirectory}/seccomp`,
     seccompDefault: context.config.seccompDefault,
     userns: userNamespaceOf(pod),
@@ -211,6 +214,17 @@ async function makeConfig(
 async function recursiveReadOnly({ runtimeFeatures, runtimeHandler }: KubeletContext, pod: Pod): Promise<boolean> {
   const handler = pod.spec.runtimeClassName ? await runtimeHandler(pod.spec.runtimeClassName) : ''
   return runtimeFeatures.handlers.find(({ name }) => name === handler)?.recursiveReadOnlyMounts === true
+}
+const deviceMount = (mount: Pick<Mount, 'containerPath' | 'hostPath' | 'readonly'>): Mount => ({
+  ...mount,
+  propagation: 'private',
+  selinuxRelabel: false,
+})
+/** CPUs of one's own are not rationed. */
+function cpusOf({ cpus }: KubeletContext, { metadata: { uid } }: Pod, container: string): LinuxResources {
+  const cpuset = cpus.cpusetOf(uid, container)
+  if (cpuset === undefined) return {}
+  return { cpusetCpus: cpuset, ...(cpus.hasOwn(uid, container) ? { cpuQuota: -1 } : {}) }
 }
 
 type EnvResult =

@@ -64,9 +64,11 @@ export async function hurryPod(
   await Promise.all(alive.map((status) => context.runtime.stopContainer(status.id, seconds)))
 }
 
-/** The pod's cgroup, which nothing waits for. */
-export const releasePod = (context: KubeletContext, { pod }: PodHandle): Promise<void> =>
-  context.host.cgroups.remove(podCgroup(pod))
+/** The pod's cgroup, devices and CPUs, which nothing waits for. */
+export async function releasePod({ host, devices, cpus }: KubeletContext, { pod, uid }: PodHandle): Promise<void> {
+  cpus.release(uid)
+  await Promise.all([host.cgroups.remove(podCgroup(pod)), devices.release(uid)])
+}
 
 /** Everything else, when the API has forgotten it: containers, sandboxes, logs, directories. */
 export async function erasePod(context: KubeletContext, handle: PodHandle): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Clock } from './clock.ts'
 import type { ContainerRuntime } from './container-runtime.ts'
 import type { Dataplane } from './dataplane.ts'
+import type { DevicePlugins } from './device-plugins.ts'
 import type { Disk } from './disk.ts'
 import type { DnsSockets } from './dns-sockets.ts'
 import type { HttpEdge } from './http-edge.ts'
@@ -30,6 +31,8 @@ export interface NodePorts {
   readonly disk: Disk
   readonly host: NodeHost
   readonly prober: Prober
+  /** Without it the node takes no device plugins. */
+  readonly devicePlugins?: DevicePlugins
   /** Without it the node has no service proxy. */
   readonly dataplane?: Dataplane
   /** Without it the node has no DNS server. */

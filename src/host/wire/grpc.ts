@@ -25,6 +25,7 @@ const statusNames = [
   'Unauthenticated',
 ] as const
 export type GrpcStatus = (typeof statusNames)[number]
+export const statusCode = (name: GrpcStatus): number => statusNames.indexOf(name)
 
 /** A call that the server refused or that did not come through (Unavailable, DeadlineExceeded, Canceled). The message
  * reads as gRPC users know it: "rpc error: code = NotFound desc = ...". */
@@ -61,7 +62,8 @@ export interface GrpcClient {
 
 const maxMessageBytes = 64 << 20
 
-function frame(content: Uint8Array): Buffer {
+/** A message with the five bytes that gRPC puts before it. */
+export function frame(content: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(content.length + 5)
   out[0] = 0
   out.writeUInt32BE(content.length, 1)
@@ -70,7 +72,7 @@ function frame(content: Uint8Array): Buffer {
 }
 
 /** Cuts a stream of gRPC frames into messages. */
-class Deframer {
+export class Deframer {
   #rest: Buffer = Buffer.alloc(0)
   push(chunk: Buffer): Buffer[] {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])

@@ -1,5 +1,5 @@
 // A machine and a prober for unit tests.
-import type { NodeHost, NodeUsage } from '../../ports/node-host.ts'
+import type { MachineFacts, NodeHost, NodeUsage } from '../../ports/node-host.ts'
 import type { ConnectAnswer, HttpProbeAnswer, Prober } from '../../ports/prober.ts'
 
 export interface FakeHost extends NodeHost {
@@ -8,7 +8,8 @@ export interface FakeHost extends NodeHost {
   /** What usage() answers. */
   load: NodeUsage
 }
-export function fakeHost(): FakeHost {
+/** `machine`: facts that differ from a plain machine's. */
+export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
   const paths = new Set<string>()
   const host: FakeHost = {
     paths,
@@ -29,7 +30,8 @@ export function fakeHost(): FakeHost {
         hugepages: [],
         topology: [],
         missing: [],
-      } as const),
+        ...machine,
+      }),
     usage: () => Promise.resolve(host.load),
     load: {
       timestampMs: 0,

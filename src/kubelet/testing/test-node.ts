@@ -10,7 +10,9 @@ import type { Client } from '../../client/client.ts'
 import { createInformerFactory } from '../../client/informer.ts'
 import { collectingLog, type CollectedLog, seededRandom } from '../../client/testing/fixtures.ts'
 import { type ManualClock, manualClock } from '../../client/testing/manual-clock.ts'
+import type { DevicePlugins } from '../../ports/device-plugins.ts'
 import type { Identity } from '../../ports/identity.ts'
+import type { MachineFacts } from '../../ports/node-host.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import type { KubeletConfig } from '../config.ts'
 import { type Kubelet, startKubelet, type StopOptions } from '../kubelet.ts'
@@ -53,7 +55,11 @@ export interface TestNode {
   stop(): Promise<void>
 }
 
-export async function testNode(config: Partial<KubeletConfig> = {}): Promise<TestNode> {
+export interface TestNodeParts {
+  readonly machine?: Partial<MachineFacts>
+  readonly devicePlugins?: DevicePlugins
+}
+export async function testNode(config: Partial<KubeletConfig> = {}, parts: TestNodeParts = {}): Promise<TestNode> {
   const clock = manualClock()
   const random = seededRandom(7)
   const log = collectingLog()
@@ -71,7 +77,7 @@ export async function testNode(config: Partial<KubeletConfig> = {}): Promise<Tes
   disk.put('/etc/hosts', '127.0.0.1 localhost\n')
   const runtime = fakeRuntime(clock, disk)
   runtime.images.set('img:1', imageOf('img:1'))
-  const host = fakeHost()
+  const host = fakeHost(parts.machine)
   const prober = fakeProber()
   const informersOf = () => createInformerFactory({ client, clock, random, log })
   let informers = informersOf()
@@ -83,6 +89,7 @@ export async function testNode(config: Partial<KubeletConfig> = {}): Promise<Tes
       disk,
       host,
       prober,
+      ...(parts.devicePlugins === undefined ? {} : { devicePlugins: parts.devicePlugins }),
       clock,
       random,
       log,

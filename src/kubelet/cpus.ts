@@ -1,0 +1,212 @@
+// The static CPU policy (https://kubernetes.io/docs/tasks/administer-cluster/cpu-management-policies/): a Guaranteed
+// container that asks for whole CPUs gets them for itself, whole cores and sockets first; all others share the rest. The
+// choice is pure; assignments are kept in a file in upstream's form, so that a restarted kubelet keeps them.
+import type { ContainerRuntime } from '../ports/container-runtime.ts'
+import type { Disk } from '../ports/disk.ts'
+import type { Log } from '../ports/log.ts'
+import type { MachineFacts } from '../ports/node-host.ts'
+import type { KubeletConfig } from './config.ts'
+import { containerNameOf, podUidOf } from './labels.ts'
+import { amount, qosOf } from './resources.ts'
+import type { RuntimeView } from './runtime-view.ts'
+import { type Container, isSidecar, type Pod } from './types.ts'
+
+type Topology = MachineFacts['topology']
+
+/** "0-2,5" of CPU numbers. */
+export function formatCpus(cpus: Iterable<number>): string {
+  const sorted = [...new Set(cpus)].sort((a, b) => a - b)
+  const ranges: string[] = []
+  for (let i = 0; i < sorted.length; i++) {
+    const first = sorted[i] ?? 0
+    while ((sorted[i + 1] ?? Number.NaN) === (sorted[i] ?? 0) + 1) i++
+    ranges.push(first === sorted[i] ? String(first) : `${first}-${sorted[i]}`)
+  }
+  return ranges.join(',')
+}
+/** Throws for what is no list of CPUs. */
+export function parseCpus(text: string): readonly number[] {
+  if (text.trim() === '') return []
+  return text.split(',').flatMap((part) => {
+    const match = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part)
+    const [first, last] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
+    if (match === null || last < first) throw new Error(`"${text}" is not a list of CPUs such as 0-3,8`)
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+  })
+}
+
+/** `count` of the free CPUs: whole sockets, then whole cores, then what is left, from where least is free. */
+export function takeCpus(topology: Topology, free: ReadonlySet<number>, count: number): readonly number[] | undefined {
+  if (free.size < count) return undefined
+  const taken: number[] = []
+  const left = () => topology.filter(({ cpu }) => free.has(cpu) && !taken.includes(cpu))
+  const groups = (cpus: Topology, keyOf: (cpu: Topology[number]) => string) => {
+    const found = new Map<string, Topology>()
+    for (const cpu of cpus) found.set(keyOf(cpu), [...(found.get(keyOf(cpu)) ?? []), cpu])
+    return found
+  }
+  const socketOf = (c: Topology[number]) => String(c.socket)
+  const coreOf = (c: Topology[number]) => `${c.socket}/${c.core}`
+  for (const keyOf of [socketOf, coreOf]) {
+    const whole = groups(topology, keyOf)
+    const freeNow = groups(left(), keyOf)
+    for (const [key, cpus] of [...freeNow].sort(([, a], [, b]) => (a[0]?.cpu ?? 0) - (b[0]?.cpu ?? 0)))
+      if (cpus.length === whole.get(key)?.length && cpus.length <= count - taken.length)
+        taken.push(...cpus.map((c) => c.cpu))
+  }
+  const bySocket = groups(left(), socketOf)
+  const byCore = groups(left(), coreOf)
+  const rest = left().sort(
+    (a, b) =>
+      (bySocket.get(socketOf(a))?.length ?? 0) - (bySocket.get(socketOf(b))?.length ?? 0) ||
+      (byCore.get(coreOf(a))?.length ?? 0) - (byCore.get(coreOf(b))?.length ?? 0) ||
+      a.cpu - b.cpu,
+  )
+  taken.push(...rest.slice(0, count - taken.length).map((c) => c.cpu))
+  return taken.sort((a, b) => a - b)
+}
+
+/** How many CPUs a container has for itself; 0 where it shares. */
+export function exclusiveCpus(pod: Pod, container: Container): number {
+  const milli = amount(container.resources?.requests ?? container.resources?.limits, 'cpu')
+  return qosOf(pod) === 'Guaranteed' && milli > 0 && milli % 1000 === 0 ? milli / 1000 : 0
+}
+
+/** CPUs that stay shared: those that are named, else as many of the first as the reserved amounts make. */
+export function reservedCpus(
+  config: Pick<KubeletConfig, 'reservedSystemCpus' | 'systemReserved' | 'kubeReserved'>,
+  topology: Topology,
+): readonly number[] {
+  if (config.reservedSystemCpus !== undefined) return parseCpus(config.reservedSystemCpus)
+  const milli = amount(config.systemReserved, 'cpu') + amount(config.kubeReserved, 'cpu')
+  const all = new Set(topology.map((c) => c.cpu))
+  return takeCpus(topology, all, Math.min(all.size, Math.ceil(milli / 1000))) ?? []
+}
+
+interface Saved {
+  readonly policyName: string
+  readonly defaultCpuSet: string
+  readonly entries?: Readonly<Record<string, Readonly<Record<string, string>>>>
+}
+export interface CpusOptions {
+  readonly policy: 'none' | 'static'
+  /** Never given to one container alone. */
+  readonly reserved: readonly number[]
+  readonly topology: Topology
+  readonly disk: Disk
+  readonly runtime: ContainerRuntime
+  readonly view: RuntimeView
+  readonly log: Log
+  readonly file: string
+}
+
+export class Cpus {
+  readonly #options: CpusOptions
+  /** CPUs by pod UID and container name. */
+  readonly #own = new Map<string, Map<string, readonly number[]>>()
+  #saving: Promise<void> = Promise.resolve()
+  constructor(options: CpusOptions) {
+    this.#options = options
+  }
+  /** Throws when the policy cannot work as configured. */
+  async start(): Promise<void> {
+    const { policy, reserved, disk, file } = this.#options
+    if (policy === 'none') return disk.remove(file)
+    if (reserved.length === 0)
+      throw new Error(
+        'the static CPU policy needs CPUs for the system: set reservedSystemCPUs, kubeReserved or systemReserved',
+      )
+    const text = await disk.readFile(file)
+    if (text === undefined) return this.#save()
+    const saved = JSON.parse(new TextDecoder().decode(text)) as Saved
+    for (const [uid, containers] of Object.entries(saved.entries ?? {}))
+      this.#own.set(uid, new Map(Object.entries(containers).map(([name, cpus]) => [name, parseCpus(cpus)])))
+  }
+
+  /** Gives a pod the CPUs that are its own; answers why that is not possible. */
+  allocate(pod: Pod): string | undefined {
+    if (this.#options.policy === 'none' || this.#own.has(pod.metadata.uid)) return undefined
+    const { initContainers = [], containers } = pod.spec
+    const lasting = [...initContainers.filter(isSidecar), ...containers]
+    const mine = new Map<string, readonly number[]>()
+    const free = new Set(this.#free())
+    const take = (name: string, count: number, from: ReadonlySet<number>): string | undefined => {
+      const cpus = takeCpus(this.#options.topology, from, count)
+      if (cpus === undefined)
+        return `Allocate failed due to not enough cpus available to satisfy request: requested=${count}, available=${from.size}, which is unexpected`
+      mine.set(name, cpus)
+      return undefined
+    }
+    for (const container of lasting) {
+      const count = exclusiveCpus(pod, container)
+      const why = count === 0 ? undefined : take(container.name, count, free)
+      if (why !== undefined) return why
+      for (const cpu of mine.get(container.name) ?? []) free.delete(cpu)
+    }
+    // Init containers have ended before the others start: they use what these will have.
+    const later = new Set([...containers.flatMap((c) => mine.get(c.name) ?? []), ...free])
+    for (const container of initContainers.filter((c) => !isSidecar(c))) {
+      const count = exclusiveCpus(pod, container)
+      const why = count === 0 ? undefined : take(container.name, count, later)
+      if (why !== undefined) return why
+    }
+    if (mine.size === 0) return undefined
+    this.#own.set(pod.metadata.uid, mine)
+    this.#changed()
+    return undefined
+  }
+  /** The CPUs a container may run on; undefined where the policy says nothing. */
+  cpusetOf(uid: string, container: string): string | undefined {
+    if (this.#options.policy === 'none') return undefined
+    return formatCpus(this.#own.get(uid)?.get(container) ?? this.#shared())
+  }
+  /** Whether a container, or any of the pod, has CPUs of its own. */
+  hasOwn(uid: string, container?: string): boolean {
+    const own = this.#own.get(uid)
+    return own !== undefined && (container === undefined || own.has(container))
+  }
+  /** The pod has ended: its CPUs are everybody's again. */
+  release(uid: string): void {
+    if (this.#own.delete(uid)) this.#changed()
+  }
+
+  #taken(): ReadonlySet<number> {
+    return new Set([...this.#own.values()].flatMap((containers) => [...containers.values()].flat()))
+  }
+  #shared(): readonly number[] {
+    const taken = this.#taken()
+    return this.#options.topology.map((c) => c.cpu).filter((cpu) => !taken.has(cpu))
+  }
+  #free(): readonly number[] {
+    return this.#shared().filter((cpu) => !this.#options.reserved.includes(cpu))
+  }
+  /** Boundary: containers that cannot be moved now are told of; they get the right set with their next start. */
+  #changed(): void {
+    const { log } = this.#options
+    this.#saving = this.#saving
+      .then(async () => {
+        await this.#save()
+        await this.#moveSharers()
+      })
+      .catch((error: unknown) => log.warn('cannot spread containers over the CPUs', { error: String(error) }))
+  }
+  async #moveSharers(): Promise<void> {
+    const { view, runtime } = this.#options
+    const cpusetCpus = formatCpus(this.#shared())
+    for (const status of view.containers()) {
+      const uid = podUidOf(status)
+      if (status.state !== 'running' || this.#own.get(uid)?.has(containerNameOf(status)) === true) continue
+      await runtime.updateContainerResources(status.id, { cpusetCpus })
+    }
+  }
+  async #save(): Promise<void> {
+    const entries = Object.fromEntries(
+      [...this.#own].map(([uid, containers]) => [
+        uid,
+        Object.fromEntries([...containers].map(([name, cpus]) => [name, formatCpus(cpus)])),
+      ]),
+    )
+    const saved: Saved = { policyName: this.#options.policy, defaultCpuSet: formatCpus(this.#shared()), entries }
+    await this.#options.disk.replaceFile(this.#options.file, new TextEncoder().encode(JSON.stringify(saved)))
+  }
+}
