@@ -15,14 +15,13 @@ import {
   type RunningController,
   startControllers,
 } from './controllers/framework/controller.ts'
-import { type DnsServer, startDns } from './dns/dns.ts'
-import { type IngressServer, type IngressSettings, startIngress } from './ingress/ingress.ts'
+import type { IngressSettings } from './ingress/ingress.ts'
 import type { KubeletConfig } from './kubelet/config.ts'
-import { type Kubelet, startKubelet, type StopOptions } from './kubelet/kubelet.ts'
+import type { StopOptions } from './kubelet/kubelet.ts'
+import { type ClusterNode, startNode } from './node.ts'
 import type { NodeApi, NodeDialer } from './ports/node-api.ts'
 import type { ClusterPorts, NodePorts } from './ports/ports.ts'
 import type { Transport } from './ports/transport.ts'
-import { type Proxy, startProxy } from './proxy/proxy.ts'
 import { type Scheduler, startScheduler } from './scheduler/scheduler.ts'
 import { openMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
@@ -57,15 +56,6 @@ export interface NodeOptions {
   readonly ingress?: IngressSettings
   /** Wraps the agent's way to the API (a simulation cuts it). */
   readonly transport?: (inner: Transport) => Transport
-}
-export interface ClusterNode {
-  readonly name: string
-  readonly kubelet: Kubelet
-  readonly proxy: Proxy | undefined
-  readonly dns: DnsServer | undefined
-  readonly ingress: IngressServer | undefined
-  /** Ends the node's agent; its pods as `options` say (default: kept). The Node object stays. */
-  stop(options?: StopOptions): Promise<void>
 }
 export interface Cluster {
   readonly api: ApiServer
@@ -111,12 +101,8 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     ...(options.settings === undefined ? {} : { settings: options.settings }),
     ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
   })
-  const clientFor = (
-    name: string,
-    groups: readonly string[],
-    userAgent: string,
-    wrap: (inner: Transport) => Transport = (inner) => inner,
-  ) => createClient(wrap(api.transport({ name, groups: [...groups, 'system:authenticated'] })), { userAgent })
+  const clientFor = (name: string, groups: readonly string[], userAgent: string) =>
+    createClient(api.transport({ name, groups: [...groups, 'system:authenticated'] }), { userAgent })
   const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log, bookmarks: false })
   const running: RunningController[] = []
 
@@ -156,85 +142,38 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   }
 
   async function addNode(node: NodeOptions): Promise<ClusterNode> {
-    const client = clientFor(`system:node:${node.name}`, ['system:nodes'], 'kubelet', node.transport)
-    const informers = informersFor(client)
-    const nodeLog = log.child({ node: node.name })
-    const dnsAddresses = options.dnsAddresses ?? []
-    const kubelet = await startKubelet({
-      client,
-      informers,
-      ...node.ports,
+    const { name, ports: nodePorts, config, zone, ingress } = node
+    const as = (user: string, groups: readonly string[]) => {
+      const direct = api.transport({ name: user, groups: [...groups, 'system:authenticated'] })
+      return node.transport === undefined ? direct : node.transport(direct)
+    }
+    const started = await startNode({
+      name,
+      ports: nodePorts,
       clock,
       random,
-      log: nodeLog,
-      nodeName: node.name,
-      config: { clusterDns: dnsAddresses, clusterDomain: options.domain ?? 'cluster.local', ...node.config },
+      log,
+      network: {
+        clusterCidrs: options.clusterCidrs ?? [],
+        serviceCidrs: options.settings?.serviceCidrs ?? [],
+        dnsAddresses: options.dnsAddresses ?? [],
+        ...(options.domain === undefined ? {} : { domain: options.domain }),
+      },
+      kubeletTransport: as(`system:node:${name}`, ['system:nodes']),
+      networkTransport: as('system:kube-proxy', ['system:node-proxier']),
+      ...(config === undefined ? {} : { config }),
+      zone,
+      ...(ingress === undefined ? {} : { ingress }),
     })
-    const { dataplane, dnsSockets, edge, outgoing } = node.ports
-    const networkClient = clientFor('system:kube-proxy', ['system:node-proxier'], 'kube-proxy', node.transport)
-    const networkInformers =
-      dataplane === undefined && dnsSockets === undefined && edge === undefined
-        ? undefined
-        : informersFor(networkClient)
-    const proxy =
-      dataplane === undefined || networkInformers === undefined
-        ? undefined
-        : startProxy({
-            informers: networkInformers,
-            dataplane,
-            clock,
-            log: nodeLog,
-            node: { name: node.name, zone: node.zone },
-            podCidrs: options.clusterCidrs ?? [],
-            serviceCidrs: options.settings?.serviceCidrs ?? [],
-            ownAddresses: dnsAddresses,
-          })
-    const dns =
-      dnsSockets === undefined || networkInformers === undefined || dnsAddresses.length === 0
-        ? undefined
-        : startDns({
-            informers: networkInformers,
-            sockets: dnsSockets,
-            clock,
-            random,
-            log: nodeLog,
-            addresses: dnsAddresses,
-            ...(options.domain === undefined ? {} : { domain: options.domain }),
-          })
-    const ingress =
-      edge === undefined || outgoing === undefined || networkInformers === undefined
-        ? undefined
-        : startIngress({
-            informers: networkInformers,
-            client: networkClient,
-            nodeClient: client,
-            nodeName: node.name,
-            edge,
-            outgoing,
-            clock,
-            random,
-            log: nodeLog,
-            ...node.ingress,
-          })
-    const started: ClusterNode = {
-      name: node.name,
-      kubelet,
-      proxy,
-      dns,
-      ingress,
-      async stop(stopOptions = { pods: 'keep' }) {
-        nodes.delete(node.name)
-        await ingress?.stop()
-        proxy?.stop()
-        await dns?.stop()
-        await kubelet.stop(stopOptions)
-        networkInformers?.stop()
-        informers.stop()
-        if (stopOptions.pods === 'remove') await dataplane?.clear()
+    const own: ClusterNode = {
+      ...started,
+      async stop(stopOptions) {
+        nodes.delete(name)
+        await started.stop(stopOptions)
       },
     }
-    nodes.set(node.name, started)
-    return started
+    nodes.set(name, own)
+    return own
   }
 
   const client = clientFor('system:admin', ['system:masters'], 'coxswain')

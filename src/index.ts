@@ -1,6 +1,7 @@
 // The library: a whole Kubernetes cluster as a value, on a real machine's ports or on simulated ones. What is named here is
 // the promise; everything else may change.
-export { type Cluster, type ClusterNode, type ClusterOptions, type NodeOptions, startCluster } from './cluster.ts'
+export { type Cluster, type ClusterOptions, type NodeOptions, startCluster } from './cluster.ts'
+export type { ClusterNode } from './node.ts'
 export {
   type SimCluster,
   type SimClusterOptions,

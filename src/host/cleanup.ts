@@ -1,6 +1,6 @@
 // Takes away what a data directory has on the machine, whether its cox still runs, was killed, or never got far: pods,
 // containerd and its shims, mounts, control groups, devices, packet rules. The data itself stays.
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Disk } from '../ports/disk.ts'
 import { silentLog } from '../ports/log.ts'
@@ -13,6 +13,7 @@ import { createDisk } from './disk.ts'
 import type { Instance } from './instance.ts'
 import { mountsBelow } from './mounts.ts'
 import { keptPlan, releaseClaim } from './network-plan.ts'
+import { routeProtocol, tunnelDeviceOf } from './pod-network.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell } from './shell.ts'
 
@@ -61,12 +62,18 @@ async function unmountAll(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** Our device; where there was none, the loopback device carries our address. */
+/** Our devices and routes; where there was none, the loopback device carries our address. */
 function removeDevices(instance: Instance): string {
-  const address = keptPlan(instance)?.dnsAddress
+  const { dnsAddress: address, clusterCidr } = keptPlan(instance) ?? {}
   const fromLoopback = address === undefined ? 'true' : `ip address delete ${address}/32 dev lo 2>/dev/null || true`
   const { device } = instance
-  return `if [ -e /sys/class/net/${device} ]; then ip link delete ${device}; else ${fromLoopback}; fi`
+  const exists = (name: string) => `ip link show dev ${name} >/dev/null 2>&1`
+  const tunnel = tunnelDeviceOf(instance)
+  return [
+    `if ${exists(device)}; then ip link delete ${device}; else ${fromLoopback}; fi`,
+    `if ${exists(tunnel)}; then ip link delete ${tunnel}; fi`,
+    ...(clusterCidr === undefined ? [] : [`ip -4 route flush root ${clusterCidr} proto ${routeProtocol}`]),
+  ].join('\n')
 }
 
 /** Stops what runs through the runtime, which knows how: its network plugins are called, its mounts taken away. */
@@ -127,6 +134,8 @@ export function leftovers(instance: Instance): string[] {
   left.push(...shimsOf(instance).map((pid) => `shim ${pid}`))
   left.push(...mountsBelow(instance.dataDir).map(({ target }) => `mount ${target}`))
   left.push(...leftoverCgroups(instance.cgroupRoot))
-  if (existsSync(`/sys/class/net/${instance.device}`)) left.push(`device ${instance.device}`)
+  const devices = readFileSync('/proc/net/dev', 'utf8')
+  for (const device of [instance.device, tunnelDeviceOf(instance)])
+    if (devices.includes(`${device}:`)) left.push(`device ${device}`)
   return left
 }

@@ -63,6 +63,10 @@ const read = (path: string): NetworkPlan => JSON.parse(readFileSync(path, 'utf8'
 export const keptPlan = (instance: Instance): NetworkPlan | undefined =>
   existsSync(planFile(instance)) ? read(planFile(instance)) : undefined
 
+/** Keeps a plan that was made elsewhere: by the cluster that this node has joined. */
+export const keepPlan = (instance: Instance, plan: NetworkPlan): void =>
+  writeFileSync(planFile(instance), `${JSON.stringify(plan)}\n`)
+
 /** The plan of this data directory, made at the first start. `claim` for the run of a cluster with real pods. */
 export function networkPlan(instance: Instance, claim: boolean): NetworkPlan {
   const file = planFile(instance)

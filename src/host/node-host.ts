@@ -73,11 +73,6 @@ export function hostAddresses(): string[] {
   const addresses = ['IPv4', 'IPv6'].flatMap((family) => found.get(family) ?? [])
   return addresses.length > 0 ? addresses : ['127.0.0.1']
 }
-/** What fits into one packet on the way out; pods must not send more. */
-export function defaultMtu(): number | undefined {
-  const name = defaultInterface(text('/proc/net/route'))
-  return name === undefined ? undefined : Number(text(`/sys/class/net/${name}/mtu`)) || undefined
-}
 export function defaultInterface(routes: string): string | undefined {
   const rows = routes
     .split('\n')

@@ -6,7 +6,7 @@ import type { EdgeCertificate } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import type { ClusterPorts, NodePorts } from '../ports/ports.ts'
 import { createCgroups } from './cgroups.ts'
-import { cniFolders, writeCniConfig } from './cni/cni-config.ts'
+import { cniFolders, hasCniConfig, writeCniConfig } from './cni/cni-config.ts'
 import { withHostPorts } from './cni/host-port-runtime.ts'
 import { createPodRules } from './cni/pod-rules.ts'
 import { type Containerd, startContainerd } from './containerd/containerd.ts'
@@ -19,10 +19,10 @@ import { hostDnsSockets } from './dns-sockets.ts'
 import { createHttpEdge } from './http-edge.ts'
 import { type HostIdentity, openIdentity } from './identity.ts'
 import type { Instance } from './instance.ts'
-import type { NetworkPlan } from './network-plan.ts'
 import { nftablesDataplane } from './nftables/dataplane.ts'
-import { createNodeHost, defaultMtu } from './node-host.ts'
-import { createOutgoing } from './outgoing.ts'
+import { createNodeHost } from './node-host.ts'
+import { createOutgoing, type OutgoingOptions } from './outgoing.ts'
+import { hostPodNetwork, linkMtu } from './pod-network.ts'
 import { hostProber } from './prober.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell, type Shell } from './shell.ts'
@@ -32,25 +32,33 @@ export interface HostPortsOptions {
   readonly instance: Instance
   readonly log: Log
 }
+export interface HostClusterOptions extends HostPortsOptions, OutgoingOptions {}
 export interface HostClusterPorts extends ClusterPorts {
   readonly identity: HostIdentity
 }
 
 /** The control plane's ports. Throws where the keys in the data directory are unreadable. */
-export function hostPorts(options: HostPortsOptions): HostClusterPorts {
+export function hostPorts(options: HostClusterOptions): HostClusterPorts {
   return {
     clock: systemClock,
     random: systemRandom,
     log: options.log,
     identity: openIdentity({ directory: join(options.instance.dataDir, 'pki') }),
-    outgoing: createOutgoing(),
+    outgoing: createOutgoing(options),
     // Writers that the store answers in one turn of the event loop make one watch frame.
     defer: (run) => void setImmediate(run),
   }
 }
 
+/** The cluster's addresses as a node needs them. */
+export interface HostNetwork {
+  readonly clusterCidrs: readonly string[]
+  readonly dnsAddresses: readonly string[]
+  /** This node's share where it is known beforehand; else the network is ready when the API has told it. */
+  readonly nodeCidrs?: readonly string[]
+}
 export interface HostNodeOptions extends HostPortsOptions {
-  readonly plan: NetworkPlan
+  readonly network: HostNetwork
   /** 'containerd' for one of our own, or the address of a CRI socket. */
   readonly runtime: 'containerd' | `unix://${string}`
   /** Certificate of the ingress for names that no Ingress has one for. */
@@ -66,19 +74,20 @@ export interface HostNode {
 
 /** Starts or adopts the container runtime and makes the node's network. */
 export async function startHostNode(options: HostNodeOptions): Promise<HostNode> {
-  const { instance, log, plan } = options
+  const { instance, log, network } = options
+  const { clusterCidrs } = network
   const shell = createShell()
-  const network = startNetworkDevice(shell, instance, plan)
-  const { runtime: everything, containerd } = await startRuntime(options)
+  const device = startNetworkDevice(shell, instance, network.dnsAddresses)
+  const { runtime: everything, containerd } = await startRuntime(options, shell)
   const runtime = withOwner(everything, instance.id)
   const rules = createPodRules({
     instance,
-    clusterCidrs: [plan.clusterCidr],
+    clusterCidrs,
     command: (file, args, input) => shell.run(file, args, input),
   })
   const outgoing = createOutgoing()
   const sandboxes = await runtime.listPodSandboxes()
-  await Promise.all([rules.start(new Set(sandboxes.map(({ id }) => id))), network])
+  await Promise.all([rules.start(new Set(sandboxes.map(({ id }) => id))), device])
   return {
     ports: {
       runtime: withHostPorts<ContainerRuntime>(runtime, rules),
@@ -96,6 +105,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
         ...(options.edgeCertificate === undefined ? {} : { fallback: options.edgeCertificate }),
       }),
       outgoing,
+      podNetwork: hostPodNetwork({ instance, clusterCidrs, shell, log, ownRuntime: containerd !== undefined }),
     },
     release() {
       containerd?.release()
@@ -108,6 +118,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
 
 async function startRuntime(
   options: HostNodeOptions,
+  shell: Shell,
 ): Promise<{ readonly runtime: CriRuntime; readonly containerd?: Containerd }> {
   const { instance, log } = options
   if (options.runtime !== 'containerd') {
@@ -115,9 +126,11 @@ async function startRuntime(
     await runtime.version()
     return { runtime }
   }
-  // The configuration stands before containerd looks for it: its network is ready when it is.
-  const mtu = defaultMtu()
-  writeCniConfig(instance, { podCidrs: [options.plan.nodeCidr], ...(mtu === undefined ? {} : { mtu }) })
+  // The configuration stands before containerd looks for it: its network is ready when it is. One that stands from an
+  // earlier run is as the API said then.
+  const { nodeCidrs } = options.network
+  if (nodeCidrs !== undefined && !hasCniConfig(instance))
+    writeCniConfig(instance, { podCidrs: nodeCidrs, mtu: await linkMtu(shell) })
   const containerd = await startContainerd({
     instance,
     log,
@@ -128,11 +141,11 @@ async function startRuntime(
   return { runtime: createCriRuntime({ address: containerd.address, log, extras }), containerd }
 }
 
-/** A device of our own that carries the DNS address; where the kernel has no dummy devices, the loopback device does. */
-async function startNetworkDevice(shell: Shell, { device }: Instance, { dnsAddress }: NetworkPlan): Promise<void> {
+/** A device of our own that carries the DNS addresses; where the kernel has no dummy devices, the loopback device does. */
+async function startNetworkDevice(shell: Shell, { device }: Instance, addresses: readonly string[]): Promise<void> {
   const script = `
-    [ -e /sys/class/net/${device} ] || ip link add ${device} type dummy 2>/dev/null
-    if [ -e /sys/class/net/${device} ]; then on=${device}; ip link set ${device} up; else on=lo; fi
-    ip address replace ${dnsAddress}/32 dev $on`
+    ip link show dev ${device} >/dev/null 2>&1 || ip link add ${device} type dummy 2>/dev/null
+    if ip link show dev ${device} >/dev/null 2>&1; then on=${device}; ip link set ${device} up; else on=lo; fi
+    ${addresses.map((address) => `ip address replace ${address}/${address.includes(':') ? 128 : 32} dev $on`).join('\n')}`
   await shell.run('sh', ['-c', script])
 }

@@ -10,6 +10,7 @@ import type { Identity } from './identity.ts'
 import type { Log } from './log.ts'
 import type { NodeHost } from './node-host.ts'
 import type { Outgoing } from './outgoing.ts'
+import type { PodNetwork } from './pod-network.ts'
 import type { Prober } from './prober.ts'
 import type { Random } from './random.ts'
 
@@ -41,4 +42,6 @@ export interface NodePorts {
   readonly edge?: HttpEdge
   /** How the node's ingress reaches pods; needed with `edge`. */
   readonly outgoing?: Outgoing
+  /** Without it pods of other nodes are reached as the machine's own routes say. */
+  readonly podNetwork?: PodNetwork
 }

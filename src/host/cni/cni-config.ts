@@ -1,7 +1,7 @@
 // The pods' network as a CNI configuration: a pair of devices per pod and a route on the node (ptp), addresses from
 // host-local. No bridge: every packet between pods is routed, so service rules and policies see both directions without
 // br_netfilter, and nothing is left when the last pod is gone.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Instance } from '../instance.ts'
 
@@ -40,12 +40,16 @@ export function cniConfig(instance: Instance, plan: PodNetworkPlan): unknown {
   }
 }
 
+const fileName = '10-coxswain.conflist'
+/** Whether the configuration stands from an earlier run. */
+export const hasCniConfig = (instance: Instance): boolean => existsSync(join(cniFolders(instance).confDir, fileName))
+
 /** Writes the configuration where containerd watches for it; an equal one is left alone. */
 export function writeCniConfig(instance: Instance, plan: PodNetworkPlan): void {
   const { confDir, addresses } = cniFolders(instance)
   for (const folder of [confDir, addresses]) mkdirSync(folder, { recursive: true, mode: 0o755 })
-  const path = join(confDir, '10-coxswain.conflist')
+  const path = join(confDir, fileName)
   const content = `${JSON.stringify(cniConfig(instance, plan), undefined, 2)}\n`
-  const present = readdirSync(confDir).includes('10-coxswain.conflist') ? readFileSync(path, 'utf8') : undefined
+  const present = existsSync(path) ? readFileSync(path, 'utf8') : undefined
   if (present !== content) writeFileSync(path, content)
 }
