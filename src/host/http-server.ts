@@ -1,7 +1,7 @@
 // The API server's socket: TLS with HTTP/2 and HTTP/1.1 on one port. HTTP/2 goes through Node's stream API, without the
 // compatibility layer of request and response objects; upgrades (exec, attach, port-forward, proxied WebSockets) come
 // over HTTP/1.1 and are handed to host/streaming.
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -16,6 +16,7 @@ import { gzip, constants as zlib } from 'node:zlib'
 import { ApiError } from '../api/machinery/errors.ts'
 import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle } from '../apiserver/request.ts'
 import type { Log } from '../ports/log.ts'
+import { tunnelPath, tunnelProtocol } from './remote-node/tunnel-agent.ts'
 import { serveStreamUpgrade, serveUpgrade } from './streaming/upgrade.ts'
 
 export interface HttpServerOptions {
@@ -27,11 +28,15 @@ export interface HttpServerOptions {
   /** Authorities of client certificates, PEM. */
   readonly clientCa: string
   readonly handle: (request: ApiRequest) => Promise<ApiResponse>
+  /** Takes over the connections that nodes open for the server's calls to them; without it they are refused. */
+  readonly tunnel?: (nodeName: string, connection: Duplex) => void
   readonly log: Log
 }
 export interface HttpServer {
   readonly address: string
   readonly port: number
+  /** Another certificate for the connections to come. */
+  renew(certificatePem: string, keyPem: string): void
   /** Takes no more connections, lets requests finish for `graceMs`, then cuts what is left. */
   close(graceMs?: number): Promise<void>
 }
@@ -80,7 +85,9 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   server.removeAllListeners('stream')
   server.on('stream', (stream, headers) => void answerHttp2(handle, stream, headers, log))
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    void answerUpgrade(handle, request, socket, head, log)
+    if (options.tunnel !== undefined && request.url === tunnelPath)
+      openTunnel(options.tunnel, socket as TLSSocket, head)
+    else void answerUpgrade(handle, request, socket, head, log)
   })
   server.setTimeout(0)
   await new Promise<void>((done, fail) => {
@@ -92,8 +99,44 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   })
   server.on('error', (error) => log.error('listening socket failed', { error: error.message }))
   const { address, port } = server.address() as AddressInfo
-  return { address, port, close: (graceMs = 2000) => closeServer(server, sockets, sessions, graceMs) }
+  return {
+    address,
+    port,
+    renew: (cert, key) => server.setSecureContext({ cert, key, ca: options.clientCa }),
+    close: (graceMs = 2000) => closeServer(server, sockets, sessions, graceMs),
+  }
 }
+
+/** Serves HTTP/1.1 on connections that come from elsewhere: the streams of a tunnel. Nobody is asked who they are. */
+export function connectionServer(handle: HttpServerOptions['handle'], log: Log): (connection: Duplex) => void {
+  const server = createServer((request, response) => void answerHttp1(handle, request, response, log))
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    void answerUpgrade(handle, request, socket, head, log)
+  })
+  server.on('clientError', (_error, socket) => socket.destroy())
+  server.setTimeout(0)
+  return (connection) => void server.emit('connection', connection)
+}
+
+/** A node proves by its certificate that the tunnel is its own. */
+function openTunnel(take: (nodeName: string, connection: Duplex) => void, socket: TLSSocket, head: Buffer): void {
+  const certificate = certificateOf(socket, socket)
+  const known = typeof certificate === 'object' && certificate.groups.includes(nodesGroup) ? certificate.name : ''
+  if (!known.startsWith(nodePrefix)) {
+    socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
+    return
+  }
+  const answer = `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${tunnelProtocol}\r\n\r\n`
+  // HTTP/2 takes the native handle over, and a write of ours that ends in its hands ends the process.
+  socket.write(answer, () =>
+    setImmediate(() => {
+      if (head.length > 0) socket.unshift(head)
+      if (!socket.destroyed) take(known.slice(nodePrefix.length), socket)
+    }),
+  )
+}
+const nodesGroup = 'system:nodes'
+const nodePrefix = 'system:node:'
 
 function closeServer(
   server: Http2SecureServer,
@@ -123,6 +166,8 @@ const certificates = new WeakMap<object, { readonly certificate: Certificate }>(
 function certificateOf(connection: object, socket: TLSSocket): Certificate {
   const known = certificates.get(connection)
   if (known !== undefined) return known.certificate
+  // A stream of a tunnel has no certificate of its own.
+  if (typeof socket.getPeerCertificate !== 'function') return undefined
   let certificate: Certificate
   const peer = socket.getPeerCertificate()
   if (peer !== null && peer.subject !== undefined) {

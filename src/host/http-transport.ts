@@ -22,6 +22,8 @@ export interface HttpTransportOptions {
   /** PEM of a client certificate and its key. */
   readonly cert?: string | Uint8Array
   readonly key?: string | Uint8Array
+  /** Instead of `cert` and `key`: asked for every connection, for certificates that are renewed. */
+  readonly credentials?: () => { readonly certificatePem: string; readonly keyPem: string }
   /** Name to verify the server's certificate against, when it is not the URL's host. */
   readonly serverName?: string
   /** Accept any certificate. */
@@ -114,7 +116,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
   const host = base.hostname.replace(/^\[|\]$/g, '')
   const port = Number(base.port || (secure ? 443 : 80))
   const pingIntervalMs = options.pingIntervalMs ?? 15_000
-  const tlsOptions: tls.ConnectionOptions = {
+  const fixedTls: tls.ConnectionOptions = {
     host,
     port,
     rejectUnauthorized: !options.insecure,
@@ -127,13 +129,17 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
         : {}
       : { servername: options.serverName }),
   }
+  const tlsOptions = (): tls.ConnectionOptions => {
+    const own = options.credentials?.()
+    return own === undefined ? fixedTls : { ...fixedTls, cert: own.certificatePem, key: own.keyPem }
+  }
   let carrier: Promise<Carrier> | undefined
   let closed = false
   const open = new Set<{ destroy(): void }>()
 
   function connectTls(protocols: readonly string[]): Promise<tls.TLSSocket> {
     return new Promise((done, fail) => {
-      const socket = tls.connect({ ...tlsOptions, ALPNProtocols: [...protocols] })
+      const socket = tls.connect({ ...tlsOptions(), ALPNProtocols: [...protocols] })
       const timer = setTimeout(
         () => socket.destroy(new Error('timeout while connecting')),
         options.connectTimeoutMs ?? 10_000,
@@ -170,7 +176,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
     const socket = await connectTls(['h2', 'http/1.1'])
     if (socket.alpnProtocol !== 'h2') {
       socket.destroy()
-      const { host: _host, port: _port, ...rest } = tlsOptions
+      const { host: _host, port: _port, ...rest } = tlsOptions()
       return { protocol: 'h1', agent: new https.Agent({ keepAlive: true, ...rest }) }
     }
     const session = http2.connect(base.origin, {
@@ -249,7 +255,7 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
       headers,
       agent,
     }
-    return secure ? https.request({ ...tlsOptions, ...common }) : http.request(common)
+    return secure ? https.request({ ...tlsOptions(), ...common }) : http.request(common)
   }
   function sendH1(
     agent: http.Agent,

@@ -3,8 +3,9 @@
 // are kept per target for a while; a kept connection that the other side closed at the wrong moment is replaced once.
 import http from 'node:http'
 import https from 'node:https'
-import type { Duplex } from 'node:stream'
-import { Readable } from 'node:stream'
+import { Socket } from 'node:net'
+import { type Duplex, Readable } from 'node:stream'
+import tls from 'node:tls'
 import {
   type Outgoing,
   OutgoingError,
@@ -42,8 +43,25 @@ const responseOf = (
   trailers: () => headersOf(incoming.trailers),
 })
 
+type Created = (error: Error | null, socket: Duplex) => void
+/** A connection that somebody else opens, with TLS on it where the target wants that. */
+const over =
+  (opening: Promise<Duplex>, target: OutgoingTarget) =>
+  (_options: unknown, created: Created): undefined => {
+    opening.then(
+      (socket) => created(null, target.scheme === 'https' ? tls.connect({ socket, ...tlsOf(target) }) : socket),
+      (error: Error) => created(error, undefined as never),
+    )
+    return undefined
+  }
+
+export interface OutgoingOptions {
+  /** Another way to an address than the machine's own routes; undefined where there is none. */
+  readonly dial?: (host: string, port: number) => Promise<Duplex> | undefined
+}
+
 /** The host's outgoing calls. */
-export function createOutgoing(): Outgoing & { close(): void } {
+export function createOutgoing(settings: OutgoingOptions = {}): Outgoing & { close(): void } {
   const agents = new Map<string, http.Agent>()
   const http2 = createOutgoingHttp2()
   function agentOf(target: OutgoingTarget): http.Agent {
@@ -66,13 +84,14 @@ export function createOutgoing(): Outgoing & { close(): void } {
     const { scheme, host, port } = target
     const { body, headers } = request
     const sized = body instanceof Uint8Array ? { 'content-length': String(body.length) } : {}
+    const detour = settings.dial?.(host, port)
     const options: https.RequestOptions = {
       host,
       port,
       method: request.method,
       path: request.path,
       headers: { ...headers, ...sized },
-      agent,
+      ...(detour === undefined ? { agent } : { createConnection: over(detour, target) }),
       ...(scheme === 'https' ? tlsOf(target) : {}),
     }
     const outgoing = scheme === 'https' ? https.request(options) : http.request(options)
@@ -81,7 +100,8 @@ export function createOutgoing(): Outgoing & { close(): void } {
     request.signal?.addEventListener('abort', abort)
     outgoing.once('close', () => request.signal?.removeEventListener('abort', abort))
     outgoing.once('socket', (socket) => {
-      socket.setNoDelay(true)
+      // A stream of a tunnel has no such switch.
+      if (socket instanceof Socket) socket.setNoDelay(true)
       if (!socket.connecting) return
       const timer = setTimeout(() => {
         const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

@@ -46,7 +46,8 @@ export function resultOf(text: string): SessionResult {
   const exit = status.details?.causes?.find((cause) => cause.reason === 'ExitCode')?.message
   if (status.reason === 'NonZeroExitCode' && exit !== undefined && /^-?\d+$/.test(exit))
     return { exitCode: Number(exit), message }
-  return { exitCode: undefined, message }
+  // What we say ourselves around another's words is not said twice.
+  return { exitCode: undefined, message: message.replace(/^(Internal error occurred: )+/, '') }
 }
 interface StatusLike {
   readonly status?: string

@@ -1,5 +1,5 @@
 // X.509 v3 certificates (RFC 5280) signed with an elliptic key, P-256 and SHA-256.
-import { createHash, type KeyObject, sign } from 'node:crypto'
+import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto'
 import { isIP } from 'node:net'
 import {
   bitString,
@@ -71,7 +71,7 @@ const extendedUsages: Readonly<Record<string, string>> = {
   timestamping: '1.3.6.1.5.5.7.3.8',
   'ocsp signing': '1.3.6.1.5.5.7.3.9',
 }
-const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
+export const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
 
 /** A certificate as PEM. */
 export function makeCertificate(options: CertificateOptions): string {
@@ -87,6 +87,25 @@ export function makeCertificate(options: CertificateOptions): string {
   )
   const signature = sign('sha256', body, options.issuerKey)
   return pem('CERTIFICATE', sequence(body, ecdsaWithSha256, bitString(signature)))
+}
+
+/** A certificate that only its owner vouches for, good for a day: until the cluster has given another. */
+export function selfSigned(dnsName: string, key: KeyObject, nowMs: number) {
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' })
+  const subject = { commonName: dnsName }
+  const certificatePem = makeCertificate({
+    subject,
+    names: { dnsNames: [dnsName] },
+    publicKey,
+    usages: ['digital signature', 'server auth'],
+    notBeforeMs: nowMs - 300_000,
+    notAfterMs: nowMs + 86_400_000,
+    serial: Buffer.from([1]),
+    issuer: subject,
+    issuerKey: key,
+    issuerPublicKey: publicKey,
+  })
+  return { certificatePem, keyPem: key.export({ type: 'pkcs8', format: 'pem' }).toString() }
 }
 
 export function name({ commonName, organizations = [] }: Subject): Buffer {
@@ -120,7 +139,12 @@ function usageBits(bits: readonly number[]): Buffer {
   return bitString(bytes, 7 - (last & 7))
 }
 
-function generalNames({ dnsNames = [], ipAddresses = [], emailAddresses = [], uris = [] }: AlternativeNames): Buffer[] {
+export function generalNames({
+  dnsNames = [],
+  ipAddresses = [],
+  emailAddresses = [],
+  uris = [],
+}: AlternativeNames): Buffer[] {
   return [
     ...emailAddresses.map((text) => contextPrimitive(1, Buffer.from(text))),
     ...dnsNames.map((text) => contextPrimitive(2, Buffer.from(text))),

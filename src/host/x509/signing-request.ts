@@ -1,7 +1,23 @@
 // PKCS#10 signing requests (RFC 2986): what they ask for, and whether whoever sent one holds the key.
-import { createPublicKey, verify } from 'node:crypto'
+import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import type { RequestedSubject } from '../../ports/identity.ts'
-import { children, type Der, DerError, decode, readOid, unpem } from './der.ts'
+import { type AlternativeNames, ecdsaWithSha256, generalNames, name as nameOf, type Subject } from './certificate.ts'
+import {
+  bitString,
+  children,
+  context,
+  type Der,
+  DerError,
+  decode,
+  integer,
+  octetString,
+  oid,
+  pem,
+  readOid,
+  sequence,
+  set,
+  unpem,
+} from './der.ts'
 
 export interface ParsedRequest {
   readonly subject: RequestedSubject
@@ -82,4 +98,15 @@ function addressText(bytes: Buffer): string {
   if (bytes.length !== 16) throw new DerError('an IP address has a wrong length')
   const words = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2).toString(16))
   return words.join(':')
+}
+
+/** Makes a request for `key`, signed by it, as PEM. */
+export function makeSigningRequest(subject: Subject, names: AlternativeNames, key: KeyObject): string {
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' })
+  const alternatives = generalNames(names)
+  const extension = sequence(oid(subjectAltName), octetString(sequence(...alternatives)))
+  const attributes =
+    alternatives.length === 0 ? context(0) : context(0, sequence(oid(extensionRequest), set(sequence(extension))))
+  const info = sequence(integer(Buffer.from([0])), nameOf(subject), publicKey, attributes)
+  return pem('CERTIFICATE REQUEST', sequence(info, ecdsaWithSha256, bitString(sign('sha256', info, key))))
 }
