@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse as parseYaml } from 'yaml'
 import { CliError, helpOf, parse } from './command.ts'
-import { listenOf, runtimeOf, storeOf, up } from './commands/up.ts'
+import { storeOf, up } from './commands/up.ts'
 import { readRunState, runningServer, startTicksOf, writeRunState } from './data-dir.ts'
 import { lockDataDir } from './data-lock.ts'
 import { kubeconfigOf, mergeKubeconfig, writeKubeconfig } from './kubeconfig-file.ts'
+import { listenOf } from './listen.ts'
+import { runtimeOf } from './node-flags.ts'
 
 let folder: string
 beforeEach(() => {
@@ -102,7 +104,14 @@ describe.runIf(process.platform === 'linux')('the data directory', () => {
   })
   test('knows its server by process and start time', () => {
     expect(runningServer(folder)).toBeUndefined()
-    const state = { url: 'https://x', runtime: 'sim', store: 'memory', nodeName: 'n', startedAt: 'now' }
+    const state = {
+      role: 'up',
+      url: 'https://x',
+      runtime: 'sim',
+      store: 'memory',
+      nodeName: 'n',
+      startedAt: 'now',
+    } as const
     writeRunState(folder, state)
     expect(runningServer(folder)).toMatchObject({ ...state, pid: process.pid })
     const whole = readRunState(folder)

@@ -6,6 +6,18 @@ type Load = () => Promise<Command>
 /** Every command, in the order of `cox --help`. */
 const commands: Readonly<Record<string, { readonly summary: string; readonly load: Load }>> = {
   up: { summary: 'start a cluster on this machine', load: async () => (await import('./commands/up.ts')).up },
+  server: {
+    summary: 'start a control plane on this machine, for agents on others',
+    load: async () => (await import('./commands/server.ts')).server,
+  },
+  agent: {
+    summary: 'make this machine a node of a cluster that runs elsewhere',
+    load: async () => (await import('./commands/agent.ts')).agent,
+  },
+  token: {
+    summary: 'create, list and delete the tokens that agents join with',
+    load: async () => (await import('./commands/token.ts')).token,
+  },
   down: {
     summary: 'stop the cluster and take away all it made on the machine',
     load: async () => (await import('./commands/down.ts')).down,

@@ -36,6 +36,8 @@ export interface RunState {
   readonly pid: number
   /** Start time of the process in clock ticks since boot: a pid alone may be somebody else's by now. */
   readonly startTicks: string
+  /** up: control plane and node; server: control plane alone; agent: node alone. */
+  readonly role: 'up' | 'server' | 'agent'
   readonly url: string
   readonly runtime: string
   readonly store: string

@@ -1,63 +1,56 @@
-// A whole cluster in this process, on this machine: what `cox up` runs. The API comes first, the node joins when its
-// container runtime is there; whatever fails on the way takes away what was begun.
-import { mkdirSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+// The control plane on this machine, with its node (`cox up`) or without (`cox server`). The API comes first, the node joins
+// when its container runtime is there; whatever fails on the way takes away what was begun.
 import { join } from 'node:path'
-import os from 'node:os'
 import { pino } from 'pino'
-import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
-import { type Cluster, type NodeOptions, startCluster } from '../cluster.ts'
+import { type Cluster, startCluster } from '../cluster.ts'
+import { networkNodeOf } from '../api/core/node-addresses.ts'
+import { createClient } from '../client/api-client.ts'
 import { removeNode } from '../host/cleanup.ts'
-import { createHttpEdge } from '../host/http-edge.ts'
-import { limitLog } from '../host/log-limit.ts'
-import { type HttpServer, serveHttp } from '../host/http-server.ts'
+import type { HttpServer } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
+import { limitLog } from '../host/log-limit.ts'
 import { type NetworkPlan, networkPlan } from '../host/network-plan.ts'
 import { hostAddresses } from '../host/node-host.ts'
-import { type HostClusterPorts, type HostNode, hostPorts, startHostNode } from '../host/ports.ts'
+import { type HostClusterPorts, hostPorts } from '../host/ports.ts'
+import { serveKubeletPort } from '../host/remote-node/kubelet-port.ts'
+import { createTunnels, type Tunnels } from '../host/remote-node/tunnels.ts'
 import { pinoLog } from '../host/system.ts'
-import { PortTakenError } from '../ports/http-edge.ts'
+import type { ClusterNetwork } from '../node.ts'
 import type { Log } from '../ports/log.ts'
-import type { NodePorts } from '../ports/ports.ts'
+import type { NodeApi } from '../ports/node-api.ts'
 import { startHistoryKeeper } from '../store/history.ts'
 import type { Store } from '../store/store.ts'
-import { CliError } from './command.ts'
 import { kubeconfigPath, logPath, removeRunState, writeRunState } from './data-dir.ts'
 import { lockDataDir } from './data-lock.ts'
+import { keepJoinObjects } from './join-objects.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
+import { isOutOfSight, listen, type ListenAddress, type ListenOptions, localUrl, opener, podsReach } from './listen.ts'
+import { checkIngressPorts, kubeletConfigOf, nodeReady, sharedRuntimeOf, startLocalNode } from './local-node.ts'
+import type { NodeSettings } from './node-flags.ts'
+import type { Serving } from './service.ts'
 
-export type RuntimeChoice = 'containerd' | 'sim' | `unix://${string}`
 export type StoreChoice = 'lmdb' | 'memory' | `etcd=${string}`
 export interface ServeOptions {
   readonly dataDir: string
-  /** Undefined: every address, 6443 or a free port. */
-  readonly listen: { readonly host: string; readonly port: number } | undefined
-  readonly runtime: RuntimeChoice
+  readonly listen: ListenAddress | undefined
   readonly store: StoreChoice
-  /** Ports of the ingress; undefined for 80 and 443, or free ones. */
-  readonly ingress?: NonNullable<NodeOptions['ingress']>
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
-  readonly onProgress: (text: string) => void
-}
-export interface Serving {
-  readonly url: string
-  readonly nodeName: string
-  /** Resolves when the node is Ready. */
-  readonly nodeReady: Promise<void>
-  /** 'remove' takes everything away that is on the machine; 'keep' leaves the pods running. */
-  stop(pods: 'keep' | 'remove'): Promise<void>
+  /** The node of this machine; undefined for a control plane alone. */
+  readonly node: NodeSettings | undefined
+  /** How other machines reach the API; default: the address on the default route. */
+  readonly advertiseAddress: string | undefined
 }
 
-const preferredPort = 6443
-const nodeReadyMs = 120_000
+/** Takes what was begun away again, last things first. */
+type Undo = (() => unknown)[]
 
-/** Starts a cluster; rejects with CliError or StoreOpenError, and then nothing of it is left. */
-export async function serve(options: ServeOptions): Promise<Serving> {
-  const { dataDir, onProgress } = options
-  const undo: (() => unknown)[] = [lockDataDir(dataDir)]
+/** Starts a control plane; rejects with CliError or StoreOpenError, and then nothing of it is left. */
+export async function serve(options: ServeOptions, onProgress: (text: string) => void): Promise<Serving> {
+  const undo: Undo = [lockDataDir(options.dataDir)]
   try {
-    return await start(options, undo)
+    return await start(options, onProgress, undo)
   } catch (error) {
     if (undo.length > 1) onProgress('taking away what was begun')
     for (const step of undo.toReversed()) await step()
@@ -65,33 +58,41 @@ export async function serve(options: ServeOptions): Promise<Serving> {
   }
 }
 
-async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Serving> {
-  const { dataDir, runtime, onProgress } = options
+async function start(options: ServeOptions, onProgress: (text: string) => void, undo: Undo): Promise<Serving> {
+  const { dataDir, node } = options
   const instance = instanceOf(dataDir)
   const log = openLog(dataDir)
-  const ports = hostPorts({ instance, log })
-  const plan = networkPlan(instance, runtime !== 'sim')
-  const nodeName = os.hostname().toLowerCase()
-  const addresses = hostAddresses()
+  let cluster: Cluster | undefined
+  const tunnels = createTunnels({ log, nodes: () => nodesOf(cluster) })
+  undo.push(() => tunnels.close())
+  const ports = hostPorts({ instance, log, dial: (host, port) => tunnels.dial(host, port) })
+  const plan = networkPlan(instance, node !== undefined && node.runtime !== 'sim')
+  const network = networkOfPlan(plan)
+  const addresses = options.advertiseAddress === undefined ? hostAddresses() : [options.advertiseAddress]
 
   // The socket first: a port that is taken is told before anything else happens.
   let ready: (cluster: Cluster) => void = () => {}
   const clusterReady = new Promise<Cluster>((resolve) => {
     ready = resolve
   })
-  await checkIngressPorts(options, log)
-  const open = opener(options, ports, plan, nodeName, addresses, log, clusterReady)
-  const http = await listen(options, open)
+  if (node !== undefined) await checkIngressPorts(node, log)
+  const sockets = socketsOf(options, ports, plan, addresses, tunnels, clusterReady, log)
+  const open = opener(sockets)
+  const http = await listen(sockets, open)
   undo.push(() => http.close(0))
-  const url = `https://${urlHost(options.listen?.host ?? '127.0.0.1')}:${http.port}`
+  const url = localUrl(options.listen, http.port)
 
   // The runtime takes longest: it starts while the store is read.
-  const starting = runtime === 'sim' ? simNodePorts(ports, nodeName) : realNode(options, instance, ports, plan)
-  starting.catch(() => undefined)
+  const starting =
+    node === undefined
+      ? undefined
+      : startLocalNode(node, instance, { ...network, nodeCidrs: [plan.nodeCidr] }, log, () => edgeCertificateOf(ports))
+  starting?.catch(() => undefined)
+  const removeAll = (graceSeconds?: number) => takeAway(options, instance, onProgress, graceSeconds)
   undo.push(async () => {
-    const node = await starting.catch(() => undefined)
-    node?.release()
-    if (runtime !== 'sim') await removeNode({ instance, onProgress, graceSeconds: 0, sharedRuntime: sharedOf(runtime) })
+    const hostNode = await starting?.catch(() => undefined)
+    hostNode?.release()
+    await removeAll(0)
   })
   const store = await openStore(options, ports)
   undo.push(() => store.close())
@@ -101,145 +102,153 @@ async function start(options: ServeOptions, undo: (() => unknown)[]): Promise<Se
     onError: (error) => log.warn('history could not be compacted', { error: String(error) }),
   })
   undo.push(() => history.stop())
-  const cluster = await startCluster(ports, {
+  const advertiseAddress = podsReach(http.address, plan.dnsAddress, addresses)
+  const started = await startCluster(ports, {
     store,
-    settings: {
-      serviceCidrs: [plan.serviceCidr],
-      advertiseAddress: podsReach(http.address, plan, addresses),
-      port: http.port,
-    },
-    clusterCidrs: [plan.clusterCidr],
-    dnsAddresses: [plan.dnsAddress],
+    settings: { serviceCidrs: network.serviceCidrs, advertiseAddress, port: http.port },
+    clusterCidrs: network.clusterCidrs,
+    dnsAddresses: network.dnsAddresses,
+    dialer: tunnels,
   })
-  undo.push(() => cluster.stop({ pods: 'keep' }))
-  ready(cluster)
+  cluster = started
+  undo.push(() => started.stop({ pods: 'keep' }))
+  ready(started)
   const access = accessOf(ports, url)
   writeKubeconfig(kubeconfigPath(dataDir), access, false)
   if (options.kubeconfig !== undefined) writeKubeconfig(options.kubeconfig, access, true)
   onProgress(`the API answers at ${url}`)
 
   const hostNode = await starting
-  const forPods = isLoopback(http.address) && runtime !== 'sim' ? await open(plan.dnsAddress, http.port) : undefined
-  if (forPods !== undefined) undo.push(() => forPods.close(0))
-  await cluster.addNode({
-    name: nodeName,
-    ports: hostNode.ports,
-    ...(options.ingress === undefined ? {} : { ingress: options.ingress }),
-    ...(runtime === 'sim' ? {} : { config: kubeletFolders(dataDir) }),
-  })
-  writeRunState(dataDir, { url, runtime, store: options.store, nodeName, startedAt: new Date().toISOString() })
+  const forPods =
+    isOutOfSight(http) && node !== undefined && node.runtime !== 'sim'
+      ? await open(plan.dnsAddress, http.port)
+      : undefined
+  undo.push(() => forPods?.close(0))
+  const kubeletPort = node === undefined ? undefined : await joinOwnNode(started, node, ports, dataDir, hostNode, log)
+  const runtime = node?.runtime ?? 'none'
+  const role = node === undefined ? 'server' : 'up'
+  const nodeName = node?.name ?? ''
+  writeRunState(dataDir, { role, url, runtime, store: options.store, nodeName, startedAt: new Date().toISOString() })
   undo.push(() => removeRunState(dataDir))
+  const reachable = localUrl({ host: advertiseAddress, port: http.port }, http.port)
+  const facts = { url: reachable, caPem: ports.identity.ca.certificatePem, network }
+  // Nobody waits for these but agents that join.
+  void keepJoinObjects(started.client, facts).catch((error: unknown) =>
+    log.error('agents cannot join', { error: String(error) }),
+  )
 
   const stop = async (pods: 'keep' | 'remove') => {
-    onProgress(pods === 'remove' ? 'stopping pods' : 'stopping; pods keep running')
-    await cluster.stop({ pods })
+    onProgress(node === undefined ? 'stopping' : pods === 'remove' ? 'stopping pods' : 'stopping; pods keep running')
+    await started.stop({ pods })
     history.stop()
-    await Promise.all([http.close(500), forPods?.close(500)])
-    hostNode.release()
+    tunnels.close()
+    await Promise.all([http.close(500), forPods?.close(500), kubeletPort?.close(0)])
+    hostNode?.release()
     await store.close()
-    if (pods === 'remove' && runtime !== 'sim')
-      await removeNode({ instance, onProgress, sharedRuntime: sharedOf(runtime) })
+    if (pods === 'remove') await removeAll()
     removeRunState(dataDir)
     await undo[0]?.()
   }
-  return { url, nodeName, nodeReady: nodeReady(cluster, nodeName), stop }
+  const isUp = node === undefined ? Promise.resolve() : nodeReady(started.client, node.name)
+  return { url, nodeName: node?.name, ready: isUp, stop }
 }
 
-/** The address of a runtime that is not ours. */
-const sharedOf = (runtime: string): string | undefined => (runtime.startsWith('unix://') ? runtime : undefined)
+const networkOfPlan = (plan: NetworkPlan): ClusterNetwork => ({
+  clusterCidrs: [plan.clusterCidr],
+  serviceCidrs: [plan.serviceCidr],
+  dnsAddresses: [plan.dnsAddress],
+})
+/** What tunnels need to know of the nodes; nothing before the cluster is there. */
+function nodesOf(cluster: Cluster | undefined) {
+  if (cluster === undefined) return []
+  return [...cluster.informers.informer(nodes).list()].flatMap((node) => networkNodeOf(node) ?? [])
+}
 
-function openLog(dataDir: string): Log {
+function socketsOf(
+  options: ServeOptions,
+  ports: HostClusterPorts,
+  plan: NetworkPlan,
+  addresses: readonly string[],
+  tunnels: Tunnels,
+  cluster: Promise<Cluster>,
+  log: Log,
+): ListenOptions {
+  const ownName = options.node === undefined ? [] : [options.node.name]
+  return {
+    dataDir: options.dataDir,
+    listen: options.listen,
+    identity: ports.identity,
+    names: [plan.apiAddress, plan.dnsAddress, ...addresses, ...ownName],
+    handle: async (request) => (await cluster).api.handle(request),
+    tunnel(nodeName, connection) {
+      // A call to a pod finds its node in this cache.
+      void cluster.then(({ informers }) => {
+        informers.informer(nodes)
+        tunnels.accept(nodeName, connection)
+      })
+    },
+    log,
+  }
+}
+const edgeCertificateOf = ({ identity }: HostClusterPorts) =>
+  identity.serving('ingress', { dnsNames: ['ingress.cluster.local', '*.ingress.cluster.local'], ipAddresses: [] })
+
+/** Adds this machine's node to the cluster and serves its API on the kubelet's port. */
+async function joinOwnNode(
+  cluster: Cluster,
+  node: NodeSettings,
+  ports: HostClusterPorts,
+  dataDir: string,
+  hostNode: Awaited<ReturnType<typeof startLocalNode>> | undefined,
+  log: Log,
+): Promise<HttpServer | undefined> {
+  if (hostNode === undefined) return undefined
+  let found: (api: NodeApi) => void = () => {}
+  const api = new Promise<NodeApi>((resolve) => {
+    found = resolve
+  })
+  const addresses = node.address === undefined ? hostAddresses() : [node.address]
+  const user = { name: `system:node:${node.name}`, groups: ['system:nodes', 'system:authenticated'] }
+  const port =
+    node.runtime === 'sim'
+      ? undefined
+      : await serveKubeletPort({
+          api,
+          nodeName: node.name,
+          client: createClient(cluster.api.transport(user), { userAgent: 'kubelet' }),
+          clock: ports.clock,
+          log,
+          credentials: ports.identity.node('kubelet', node.name, { dnsNames: [node.name], ipAddresses: addresses }),
+          clientCa: ports.identity.ca.certificatePem,
+          port: 10250,
+        })
+  const { kubelet } = await cluster.addNode({
+    name: node.name,
+    ports: hostNode.ports,
+    ingress: node.ingress,
+    config: kubeletConfigOf(node, dataDir, port?.port ?? 0),
+  })
+  found(kubelet.api)
+  return port
+}
+
+function takeAway(
+  { node }: ServeOptions,
+  instance: Instance,
+  onProgress: (text: string) => void,
+  graceSeconds: number | undefined,
+): Promise<void> {
+  if (node === undefined || node.runtime === 'sim') return Promise.resolve()
+  const sharedRuntime = sharedRuntimeOf(node)
+  return removeNode({ instance, onProgress, sharedRuntime, ...(graceSeconds === undefined ? {} : { graceSeconds }) })
+}
+
+/** The log file of a data directory. */
+export function openLog(dataDir: string): Log {
   const path = logPath(dataDir)
   limitLog(path)
   const destination = pino.destination({ dest: path, sync: true, append: true })
   return pinoLog(pino({ level: process.env['COX_LOG_LEVEL'] ?? 'info', base: null }, destination))
-}
-const urlHost = (host: string) => {
-  const reachable = host === '0.0.0.0' || host === '::' || host === '' ? '127.0.0.1' : host
-  return reachable.includes(':') ? `[${reachable}]` : reachable
-}
-
-const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
-/** Where pods find the API: a socket on the loopback device alone is out of their sight, so they get one on the device that
- * carries the cluster's DNS, which no other machine has a route to. */
-function podsReach(listening: string, { dnsAddress }: NetworkPlan, addresses: readonly string[]): string {
-  if (isLoopback(listening)) return dnsAddress
-  return /^(0\.0\.0\.0|::)$/.test(listening) ? (addresses[0] ?? dnsAddress) : listening
-}
-
-type Open = (host: string, port: number) => Promise<HttpServer>
-
-/** Opens sockets of the API; requests wait for the cluster. */
-function opener(
-  options: ServeOptions,
-  ports: HostClusterPorts,
-  plan: NetworkPlan,
-  nodeName: string,
-  addresses: readonly string[],
-  log: Log,
-  cluster: Promise<Cluster>,
-): Open {
-  const kube = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local']
-  const given = options.listen?.host
-  const own = given === undefined || /^(0\.0\.0\.0|::)?$/.test(given) ? [] : [given]
-  const isAddress = (name: string) => /^[\d.]+$|:/.test(name)
-  const reached = ['127.0.0.1', '::1', plan.apiAddress, plan.dnsAddress, ...addresses, ...own.filter(isAddress)]
-  const { certificatePem, keyPem } = ports.identity.serving('apiserver', {
-    dnsNames: ['localhost', ...kube, nodeName, ...own.filter((name) => !isAddress(name))],
-    ipAddresses: [...new Set(reached)],
-  })
-  return (host, port) =>
-    serveHttp({
-      host,
-      port,
-      certificatePem,
-      keyPem,
-      clientCa: ports.identity.ca.certificatePem,
-      handle: async (request) => (await cluster).api.handle(request),
-      log,
-    })
-}
-
-/** The API's own socket, at the address and port that were asked for, or at the port of the last start. */
-async function listen({ listen: at, dataDir }: ServeOptions, open: Open): Promise<HttpServer> {
-  if (at !== undefined) return open(at.host, at.port).catch((error: unknown) => refuse(error, at))
-  const everywhere = '0.0.0.0'
-  const kept = join(dataDir, 'port')
-  const last = existsSync(kept) ? Number(readFileSync(kept, 'utf8')) : preferredPort
-  const server = await open(everywhere, last).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return refuse(error, undefined)
-    return open(everywhere, 0)
-  })
-  writeFileSync(kept, `${server.port}\n`)
-  return server
-}
-function refuse(error: unknown, at: ServeOptions['listen']): never {
-  const { code } = error as NodeJS.ErrnoException
-  const where = at === undefined ? 'the API port' : `${at.host}:${at.port}`
-  if (code === 'EADDRINUSE')
-    throw new CliError(`${where} is taken by another program: end it, or choose another with --listen HOST:PORT`)
-  if (code === 'EACCES')
-    throw new CliError(`${where} may not be used by this user: choose a port above 1023 with --listen`)
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    throw new CliError(`${where} is not an address of this machine: choose one with --listen HOST:PORT`)
-  throw error
-}
-
-/** A port that was asked for and is taken is told now, not when the first Ingress comes. */
-async function checkIngressPorts({ ingress = {} }: ServeOptions, log: Log): Promise<void> {
-  for (const [flag, port] of [
-    ['--ingress-http-port', ingress.httpPort],
-    ['--ingress-https-port', ingress.httpsPort],
-  ] as const) {
-    if (port === undefined) continue
-    try {
-      const probe = await createHttpEdge({ log }).listen({ port, handle: () => Promise.reject(new Error('not ready')) })
-      await probe.close()
-    } catch (error) {
-      if (!(error instanceof PortTakenError)) throw error
-      throw new CliError(`${flag} ${port} is taken by another program: end it, or choose another port`)
-    }
-  }
 }
 
 async function openStore({ dataDir, store }: ServeOptions, { clock }: HostClusterPorts): Promise<Store> {
@@ -252,69 +261,8 @@ async function openStore({ dataDir, store }: ServeOptions, { clock }: HostCluste
   return (await import('../store/lmdb.ts')).openLmdbStore({ directory: join(dataDir, 'store'), clock })
 }
 
-async function realNode(
-  options: ServeOptions,
-  instance: Instance,
-  { log, identity }: HostClusterPorts,
-  plan: NetworkPlan,
-): Promise<HostNode> {
-  if (options.runtime === 'sim') throw new Error('a simulated node has no runtime')
-  const edgeCertificate = () =>
-    identity.serving('ingress', { dnsNames: ['ingress.cluster.local', '*.ingress.cluster.local'], ipAddresses: [] })
-  return startHostNode({ instance, log, plan, runtime: options.runtime, edgeCertificate })
-}
-/** Containers that exist in words only: everything but their processes is real. */
-async function simNodePorts(ports: HostClusterPorts, name: string): Promise<{ ports: NodePorts; release(): void }> {
-  const [{ SimWorld }, { seededRandom }, { simNode }] = await Promise.all([
-    import('../sim/world.ts'),
-    import('../sim/seeded-random.ts'),
-    import('../sim/sim-node.ts'),
-  ])
-  const world = new SimWorld({ clock: ports.clock, random: seededRandom(ports.random.uuid()) })
-  return { ports: await simNode(world, name), release: () => {} }
-}
-
-function kubeletFolders(dataDir: string) {
-  const staticPodPath = join(dataDir, 'manifests')
-  mkdirSync(staticPodPath, { recursive: true })
-  // A stub resolver on the loopback device is of no use inside a pod: its upstream servers stand in another file.
-  const resolved = '/run/systemd/resolve/resolv.conf'
-  const stub = /^nameserver 127\./m.test(existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '')
-  return {
-    rootDirectory: join(dataDir, 'kubelet'),
-    volumesDirectory: join(dataDir, 'volumes'),
-    podLogsDirectory: join(dataDir, 'logs', 'pods'),
-    resolvConf: stub && existsSync(resolved) ? resolved : '/etc/resolv.conf',
-    staticPodPath,
-  }
-}
-
 const accessOf = (ports: HostClusterPorts, url: string) => ({
   url,
   caPem: ports.identity.ca.certificatePem,
   ...ports.identity.client('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
 })
-
-const isReady = (node: Node) =>
-  node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true
-/** Resolves when the node says Ready; rejects with what it says instead after two minutes. */
-async function nodeReady(cluster: Cluster, name: string): Promise<void> {
-  const stop = new AbortController()
-  const timer = setTimeout(() => stop.abort(), nodeReadyMs)
-  let last: Node | undefined
-  try {
-    const query = { fieldSelector: `metadata.name=${name}`, sendInitialEvents: true, signal: stop.signal } as const
-    for await (const event of cluster.client
-      .resource(nodes)
-      .watch({ ...query, allowWatchBookmarks: true, resourceVersionMatch: 'NotOlderThan' })) {
-      if (event.type === 'BOOKMARK') continue
-      last = event.object
-      if (isReady(event.object)) return
-    }
-  } finally {
-    clearTimeout(timer)
-    stop.abort()
-  }
-  const why = last?.status?.conditions?.find((condition) => condition.type === 'Ready')?.message
-  throw new CliError(`the node does not become Ready: ${why ?? 'it did not register'}; see the log`)
-}

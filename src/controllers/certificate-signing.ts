@@ -1,10 +1,12 @@
-// Certificate signing requests: approves kubelets' own client certificates, signs what is approved for the kubernetes.io
+// Certificate signing requests: approves kubelets' own certificates, signs what is approved for the kubernetes.io
 // signers, and clears away what is done. Each signer has its own idea of what a request may hold.
 import { type SubjectAccessReview, subjectAccessReviews } from '../api/authorization/authorization.ts'
 import {
   type CertificateSigningRequest,
   certificateSigningRequests as csrKind,
 } from '../api/certificates/certificate-signing-request.ts'
+import { type Node, nodes } from '../api/core/node.ts'
+import { canonicalIp } from '../api/machinery/ip.ts'
 import { formatTime } from '../api/machinery/time.ts'
 import type { CertificateAuthority, RequestedSubject } from '../ports/identity.ts'
 import { findCondition } from './framework/conditions.ts'
@@ -56,6 +58,16 @@ function kubeletServingFault(subject: RequestedSubject, usages: readonly string[
   if (!subject.commonName.startsWith(nodePrefix)) return 'subject common name does not begin with system:node:'
   const exact = usagesWithin(usages, 'server auth', servingUsages) && usages.includes('digital signature')
   return exact ? undefined : 'usages did not match [server auth digital signature key encipherment]'
+}
+/** Why a kubelet's serving request is not approved: a node may only speak for names and addresses that its Node tells. */
+export function servingNamesFault(subject: RequestedSubject, node: Node | undefined): string | undefined {
+  if (node === undefined) return 'the node is not registered'
+  const addresses = (node.status.addresses ?? []).map(({ address }) => address)
+  const known = new Set([node.metadata.name, ...addresses.map((address) => canonicalIp(address) ?? address)])
+  const strange = [...subject.dnsNames, ...subject.ipAddresses.map((ip) => canonicalIp(ip) ?? ip)].filter(
+    (name) => !known.has(name),
+  )
+  return strange.length === 0 ? undefined : `the node does not tell ${strange.join(', ')} as its own`
 }
 /** Why a signer refuses a request; undefined when it signs. */
 export function signerFault(signer: string, subject: RequestedSubject, usages: readonly string[]): string | undefined {
@@ -110,18 +122,35 @@ export const csrApprovingController: Controller = {
       } as never)
       return (review as SubjectAccessReview).status.allowed
     }
+    /** Why a request is approved; undefined where that is for somebody else to decide. */
+    async function approval(csr: CertificateSigningRequest): Promise<string | undefined> {
+      const { signerName, usages = [], username } = csr.spec
+      if (ca === undefined || (signerName !== kubeletClientSigner && signerName !== kubeletServingSigner))
+        return undefined
+      const subject = await inspect(ca, csr)
+      if (typeof subject === 'string') return undefined
+      const own = subject.commonName === username
+      if (signerName === kubeletServingSigner) {
+        if (!own || kubeletServingFault(subject, usages) !== undefined) return undefined
+        const node = await client.resource(nodes).find(subject.commonName.slice(nodePrefix.length))
+        if (servingNamesFault(subject, node) !== undefined) return undefined
+        return "Auto approving kubelet serving certificate after comparing it with the Node's addresses."
+      }
+      if (kubeletClientFault(subject, usages) !== undefined) return undefined
+      if (own && (await mayApprove(csr, 'selfnodeclient')))
+        return 'Auto approving self kubelet client certificate after SubjectAccessReview.'
+      if (!(await mayApprove(csr, 'nodeclient'))) return undefined
+      return 'Auto approving kubelet client certificate after SubjectAccessReview.'
+    }
     const reconciler = startReconciler({
       context,
       caches: [requests],
       async reconcile(name, writes) {
         const csr = requests.get(name)
-        if (csr === undefined || hasCertificate(csr) || csr.spec.signerName !== kubeletClientSigner) return
+        if (csr === undefined || hasCertificate(csr)) return
         if (isTrue(csr, 'Approved') || isTrue(csr, 'Denied')) return
-        const subject = await inspect(ca, csr)
-        if (typeof subject === 'string' || kubeletClientFault(subject, csr.spec.usages ?? []) !== undefined) return
-        const self = subject.commonName === csr.spec.username && (await mayApprove(csr, 'selfnodeclient'))
-        if (!self && !(await mayApprove(csr, 'nodeclient'))) return
-        const message = `Auto approving ${self ? 'self ' : ''}kubelet client certificate after SubjectAccessReview.`
+        const message = await approval(csr)
+        if (message === undefined) return
         const now = formatTime(clock.now())
         const approved = {
           type: 'Approved',

@@ -1,0 +1,96 @@
+// The API's socket: opened before anything else, so that a port that is taken is told first.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type HttpServer, type HttpServerOptions, serveHttp } from '../host/http-server.ts'
+import type { HostIdentity } from '../host/identity.ts'
+import { CliError } from './command.ts'
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+export interface ListenOptions extends Pick<HttpServerOptions, 'handle' | 'tunnel' | 'log'> {
+  readonly dataDir: string
+  /** Undefined: every address, the port of last time, 6443 or a free one. */
+  readonly listen: ListenAddress | undefined
+  readonly identity: HostIdentity
+  /** Names and addresses by which the API is called, besides its Service's names. */
+  readonly names: readonly string[]
+}
+const preferredPort = 6443
+const isAddress = (name: string) => /^[\d.]+$|:/.test(name)
+const isWildcard = (host: string) => /^(0\.0\.0\.0|::)?$/.test(host)
+
+export function listenOf(text: string | undefined): ListenAddress | undefined {
+  if (text === undefined) return undefined
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:]*)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > 65535)
+    throw new CliError(`--listen wants HOST:PORT, such as 127.0.0.1:6443, not "${text}"`, 2)
+  return { host: match[1] ?? (match[2] === '' ? '0.0.0.0' : (match[2] ?? '')), port }
+}
+/** How this machine's programs call an API that listens there. */
+export const localUrl = (listen: ListenAddress | undefined, port: number): string => {
+  const host = listen?.host ?? '127.0.0.1'
+  const reachable = isWildcard(host) ? '127.0.0.1' : host
+  return `https://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+}
+
+const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
+/** A socket that only programs of this machine reach, and no pod. */
+export const isOutOfSight = ({ address }: HttpServer): boolean => isLoopback(address)
+/** Where pods find the API: a socket on the loopback device alone is out of their sight, so they get one on the device that
+ * carries the cluster's DNS, which no other machine has a route to. */
+export function podsReach(listening: string, dnsAddress: string, addresses: readonly string[]): string {
+  if (isLoopback(listening)) return dnsAddress
+  return isWildcard(listening) ? (addresses[0] ?? dnsAddress) : listening
+}
+
+export type Open = (host: string, port: number) => Promise<HttpServer>
+/** Opens sockets of the API with a certificate for all of its names. */
+export function opener(options: ListenOptions): Open {
+  const { listen: at, identity, handle, tunnel, log } = options
+  const kube = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local']
+  const own = at === undefined || isWildcard(at.host) ? [] : [at.host]
+  const names = [...options.names, ...own]
+  const { certificatePem, keyPem } = identity.serving('apiserver', {
+    dnsNames: [...new Set(['localhost', ...kube, ...names.filter((name) => !isAddress(name))])],
+    ipAddresses: [...new Set(['127.0.0.1', '::1', ...names.filter(isAddress)])],
+  })
+  return (host, port) =>
+    serveHttp({
+      host,
+      port,
+      certificatePem,
+      keyPem,
+      clientCa: identity.ca.certificatePem,
+      handle,
+      ...(tunnel === undefined ? {} : { tunnel }),
+      log,
+    })
+}
+
+/** The API's own socket, at the address and port that were asked for, or at the port of the last start. */
+export async function listen({ listen: at, dataDir }: ListenOptions, open: Open): Promise<HttpServer> {
+  if (at !== undefined) return open(at.host, at.port).catch((error: unknown) => refuse(error, at))
+  const everywhere = '0.0.0.0'
+  const kept = join(dataDir, 'port')
+  const last = existsSync(kept) ? Number(readFileSync(kept, 'utf8')) : preferredPort
+  const server = await open(everywhere, last).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return refuse(error, undefined)
+    return open(everywhere, 0)
+  })
+  writeFileSync(kept, `${server.port}\n`)
+  return server
+}
+function refuse(error: unknown, at: ListenAddress | undefined): never {
+  const { code } = error as NodeJS.ErrnoException
+  const where = at === undefined ? 'the API port' : `${at.host}:${at.port}`
+  if (code === 'EADDRINUSE')
+    throw new CliError(`${where} is taken by another program: end it, or choose another with --listen HOST:PORT`)
+  if (code === 'EACCES')
+    throw new CliError(`${where} may not be used by this user: choose a port above 1023 with --listen`)
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    throw new CliError(`${where} is not an address of this machine: choose one with --listen HOST:PORT`)
+  throw error
+}

@@ -1,0 +1,107 @@
+// Flags that say what a node is like; `cox up` and `cox agent` share them.
+import { isIP } from 'node:net'
+import os from 'node:os'
+import { isDns1123Subdomain, isValidLabelValue, isQualifiedName } from '../api/machinery/validation.ts'
+import type { NodeAgentOptions } from '../node.ts'
+import { CliError, type Flag, type Invocation } from './command.ts'
+
+export type RuntimeChoice = 'containerd' | 'sim' | `unix://${string}`
+export interface NodeSettings {
+  readonly name: string
+  /** The node's address, when the one on the default route is not meant. */
+  readonly address: string | undefined
+  readonly runtime: RuntimeChoice
+  readonly labels: Readonly<Record<string, string>>
+  readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
+  /** Ports of the ingress; without them 80 and 443, or free ones. */
+  readonly ingress: NonNullable<NodeAgentOptions['ingress']>
+}
+
+export const nodeFlags = {
+  runtime: {
+    type: 'string',
+    value: 'NAME',
+    help: 'containerd (our own, default), sim (simulated containers, needs no root), or unix:///PATH.sock of any CRI runtime',
+  },
+  'node-name': { type: 'string', value: 'NAME', help: "the Node's name (default: the host's)" },
+  'node-ip': { type: 'string', value: 'IP', help: "the Node's address (default: the one on the default route)" },
+  labels: { type: 'string', multiple: true, value: 'KEY=VALUE,...', help: 'labels of the Node' },
+  taints: {
+    type: 'string',
+    multiple: true,
+    value: 'KEY=VALUE:EFFECT,...',
+    help: 'taints of the Node when it registers; EFFECT is NoSchedule, PreferNoSchedule or NoExecute',
+  },
+  'ingress-http-port': {
+    type: 'string',
+    value: 'PORT',
+    help: 'port of the node for Ingresses (default: 80, or a free one where 80 is taken)',
+  },
+  'ingress-https-port': {
+    type: 'string',
+    value: 'PORT',
+    help: 'the same for TLS (default: 443, or a free one where 443 is taken)',
+  },
+  yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
+} as const satisfies Record<string, Flag>
+
+const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
+const isLabel = (key: string, value = ''): boolean =>
+  isQualifiedName(key).length === 0 && isValidLabelValue(value).length === 0
+
+export function nodeSettingsOf(call: Invocation): NodeSettings {
+  const name = call.flag('node-name') ?? os.hostname().toLowerCase()
+  if (isDns1123Subdomain(name).length > 0)
+    throw new CliError(`--node-name wants lower-case letters, digits, "-" and ".", not "${name}"`, 2)
+  const address = call.flag('node-ip')
+  if (address !== undefined && isIP(address) === 0)
+    throw new CliError(`--node-ip wants an IP address, not "${address}"`, 2)
+  return {
+    name,
+    address,
+    runtime: runtimeOf(call.flag('runtime')),
+    labels: Object.fromEntries(listOf(call, 'labels').map(labelOf)),
+    taints: listOf(call, 'taints').map(taintOf),
+    ingress: {
+      ...portOf('ingress-http-port', 'httpPort', call),
+      ...portOf('ingress-https-port', 'httpsPort', call),
+    },
+  }
+}
+function portOf<K extends string>(flag: string, key: K, call: Invocation): { readonly [P in K]?: number } {
+  const text = call.flag(flag)
+  if (text === undefined) return {}
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
+    throw new CliError(`--${flag} wants a port from 1 to 65535, not "${text}"`, 2)
+  return { [key]: port } as { readonly [P in K]?: number }
+}
+const listOf = (call: Invocation, flag: string): string[] =>
+  call
+    .flags(flag)
+    .flatMap((text) => text.split(','))
+    .filter((text) => text !== '')
+
+export function runtimeOf(text = 'containerd'): RuntimeChoice {
+  if (text === 'containerd' || text === 'sim') return text
+  if (text.startsWith('unix:///')) return text as RuntimeChoice
+  throw new CliError(`--runtime wants containerd, sim or unix:///PATH.sock, not "${text}"`, 2)
+}
+
+function labelOf(text: string): [string, string] {
+  const [key = '', value = ''] = text.split('=', 2)
+  if (!text.includes('=') || !isLabel(key, value)) throw new CliError(`--labels wants KEY=VALUE, not "${text}"`, 2)
+  if (/(^|\.)(kubernetes|k8s)\.io\//.test(key) && !/^(node|kubelet|topology)\.kubernetes\.io\//.test(key))
+    throw new CliError(
+      `--labels: a node may not give itself "${key}"; an administrator can: kubectl label node NAME ${text}`,
+      2,
+    )
+  return [key, value]
+}
+function taintOf(text: string): NodeSettings['taints'][number] {
+  const match = /^([^=:]+)(?:=([^:]*))?:(\w+)$/.exec(text)
+  const [, key = '', value, effect = ''] = match ?? []
+  if (!isLabel(key, value) || !effects.includes(effect))
+    throw new CliError(`--taints wants KEY[=VALUE]:EFFECT with one of ${effects.join(', ')}, not "${text}"`, 2)
+  return { key, effect, ...(value === undefined ? {} : { value }) }
+}

@@ -1,0 +1,108 @@
+// A program that serves until a signal, in this process or in one of its own that is left running when it is ready.
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { CliError, note } from './command.ts'
+import { ensureDataDir, logPath } from './data-dir.ts'
+
+const detachedMark = 'COX_DETACHED'
+/** This process is the one that was left running. */
+export const isDetached = (): boolean => process.env[detachedMark] !== undefined
+
+export interface Serving {
+  readonly url: string
+  /** Undefined where no node was started. */
+  readonly nodeName: string | undefined
+  /** Resolves when the node is Ready. */
+  readonly ready: Promise<void>
+  /** 'remove' takes everything away that is on the machine; 'keep' leaves the pods running. */
+  stop(pods: 'keep' | 'remove'): Promise<void>
+}
+export interface Service {
+  readonly dataDir: string
+  start(onProgress: (text: string) => void): Promise<Serving>
+  /** Tells the user that it is ready and what to do next. */
+  sayReady(url: string, nodeName: string | undefined): void
+}
+
+const seconds = (startMs: number) => `${((performance.now() - startMs) / 1000).toFixed(1)} s`
+
+/** What the detached process tells the one that waits for it. */
+type Report =
+  | { readonly type: 'progress'; readonly text: string }
+  | { readonly type: 'ready'; readonly url: string; readonly nodeName: string | undefined }
+  | { readonly type: 'failed'; readonly message: string }
+
+/** Serves in this process until a signal: Ctrl-C takes everything away, SIGTERM leaves the pods running. */
+export async function serveHere(service: Service): Promise<number> {
+  const startMs = performance.now()
+  const report = (message: Report) => {
+    if (process.send !== undefined && process.connected) process.send(message)
+    else if (message.type === 'progress') note(`cox: ${message.text} (${seconds(startMs)})`)
+    else if (message.type === 'ready') service.sayReady(message.url, message.nodeName)
+  }
+  try {
+    let stopped = (_pods: 'keep' | 'remove') => {}
+    const asked = new Promise<'keep' | 'remove'>((resolve) => {
+      stopped = resolve
+    })
+    process.on('SIGINT', () => stopped('remove'))
+    process.on('SIGTERM', () => stopped('keep'))
+    // A closed terminal ends nothing that it was not asked to end.
+    process.on('SIGHUP', () => stopped('keep'))
+    const serving = await service.start((text) => report({ type: 'progress', text }))
+    const pods = await Promise.race([
+      asked,
+      serving.ready.then(
+        () => {
+          report({ type: 'ready', url: serving.url, nodeName: serving.nodeName })
+          if (process.connected) process.disconnect()
+          return asked
+        },
+        async (error: unknown) => {
+          await serving.stop('remove')
+          throw error
+        },
+      ),
+    ])
+    await serving.stop(pods)
+    return 0
+  } catch (error) {
+    if (process.send === undefined || !process.connected) throw error
+    report({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+    process.disconnect()
+    return 1
+  }
+}
+
+/** Starts the server as a process of its own and waits until it is ready, passing on what it says. */
+export function detach(service: Service): Promise<number> {
+  const { dataDir } = service
+  const startMs = performance.now()
+  ensureDataDir(dataDir)
+  const logFile = openSync(logPath(dataDir), 'a', 0o600)
+  const words = process.argv.slice(1).filter((word) => word !== '--detach' && word !== '-d')
+  const child = spawn(process.execPath, [...process.execArgv, ...words], {
+    detached: true,
+    stdio: ['ignore', logFile, logFile, 'ipc'],
+    env: { ...process.env, [detachedMark]: '1' },
+  })
+  closeSync(logFile)
+  return new Promise((resolve, reject) => {
+    let failure: string | undefined
+    child.on('message', (message: Report) => {
+      if (message.type === 'progress') note(`cox: ${message.text} (${seconds(startMs)})`)
+      else if (message.type === 'failed') failure = message.message
+      else {
+        service.sayReady(message.url, message.nodeName)
+        child.unref()
+        resolve(0)
+      }
+    })
+    child.on('error', (error) => reject(new CliError(`cannot start the server: ${error.message}`)))
+    child.on('exit', (code, by) => {
+      reject(new CliError(failure ?? `the server ended (${by ?? code}); its log: ${logPath(dataDir)}`))
+    })
+    // Ctrl-C while it starts ends what was begun.
+    process.on('SIGINT', () => child.kill('SIGINT'))
+  })
+}
