@@ -139,6 +139,7 @@ async function start(
     url: server,
     nodeName: node.name,
     ready: nodeReady(client, node.name),
+    shutdown: () => started.kubelet.shutdown(),
     async stop(pods) {
       onProgress(pods === 'remove' ? 'stopping pods' : 'stopping; pods keep running')
       stopAll()

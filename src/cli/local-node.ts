@@ -71,7 +71,8 @@ export function kubeletConfigOf(
   port: number,
 ): NonNullable<NodeAgentOptions['config']> {
   const common = { nodeLabels: settings.labels, nodeTaints: settings.taints, port }
-  return settings.runtime === 'sim' ? common : { ...common, ...kubeletFolders(dataDir) }
+  const folders = settings.runtime === 'sim' ? {} : kubeletFolders(dataDir)
+  return { ...common, ...folders, ...settings.kubelet }
 }
 function kubeletFolders(dataDir: string) {
   const staticPodPath = join(dataDir, 'manifests')

@@ -1,9 +1,11 @@
 // Flags that say what a node is like; `cox up` and `cox agent` share them.
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import os from 'node:os'
 import { isDns1123Subdomain, isValidLabelValue, isQualifiedName } from '../api/machinery/validation.ts'
+import { KubeletConfigurationError, type KubeletSettings, readKubeletConfiguration } from '../kubelet-configuration.ts'
 import type { NodeAgentOptions } from '../node.ts'
-import { CliError, type Flag, type Invocation } from './command.ts'
+import { CliError, type Flag, type Invocation, note } from './command.ts'
 
 export type RuntimeChoice = 'containerd' | 'sim' | `unix://${string}`
 export interface NodeSettings {
@@ -13,6 +15,8 @@ export interface NodeSettings {
   readonly runtime: RuntimeChoice
   readonly labels: Readonly<Record<string, string>>
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
+  /** What a KubeletConfiguration says. */
+  readonly kubelet: KubeletSettings
   /** Ports of the ingress; without them 80 and 443, or free ones. */
   readonly ingress: NonNullable<NodeAgentOptions['ingress']>
 }
@@ -42,6 +46,11 @@ export const nodeFlags = {
     value: 'PORT',
     help: 'the same for TLS (default: 443, or a free one where 443 is taken)',
   },
+  'kubelet-config': {
+    type: 'string',
+    value: 'FILE',
+    help: "settings of the node agent: a KubeletConfiguration, as upstream's kubelet reads it",
+  },
   yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
 } as const satisfies Record<string, Flag>
 
@@ -62,10 +71,25 @@ export function nodeSettingsOf(call: Invocation): NodeSettings {
     runtime: runtimeOf(call.flag('runtime')),
     labels: Object.fromEntries(listOf(call, 'labels').map(labelOf)),
     taints: listOf(call, 'taints').map(taintOf),
+    kubelet: kubeletOf(call.flag('kubelet-config')),
     ingress: {
       ...portOf('ingress-http-port', 'httpPort', call),
       ...portOf('ingress-https-port', 'httpsPort', call),
     },
+  }
+}
+/** The settings in a KubeletConfiguration file. */
+function kubeletOf(path: string | undefined): NodeSettings['kubelet'] {
+  if (path === undefined) return {}
+  try {
+    const { config, ignored } = readKubeletConfiguration(readFileSync(path, 'utf8'))
+    if (ignored.length > 0) note(`cox: ${path}: passed over, as they mean nothing here: ${ignored.join(', ')}`)
+    return config
+  } catch (error) {
+    if (error instanceof KubeletConfigurationError)
+      throw new CliError(`--kubelet-config ${path}: ${error.message.replaceAll('\n', '\n  ')}`, 2)
+    const why = error instanceof Error ? error.message.split(',')[0] : String(error)
+    throw new CliError(`--kubelet-config ${path}: cannot be read: ${why}`, 2)
   }
 }
 function portOf<K extends string>(flag: string, key: K, call: Invocation): { readonly [P in K]?: number } {

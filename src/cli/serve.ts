@@ -150,7 +150,10 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     await undo[0]?.()
   }
   const isUp = node === undefined ? Promise.resolve() : nodeReady(started.client, node.name)
-  return { url, nodeName: node?.name, ready: isUp, stop }
+  const shutdown = async () => {
+    await Promise.all([...started.nodes.values()].map(({ kubelet }) => kubelet.shutdown()))
+  }
+  return { url, nodeName: node?.name, ready: isUp, stop, shutdown }
 }
 
 const networkOfPlan = (plan: NetworkPlan): ClusterNetwork => ({

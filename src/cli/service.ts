@@ -1,6 +1,7 @@
 // A program that serves until a signal, in this process or in one of its own that is left running when it is ready.
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
+import { machineGoesDown } from '../host/going-down.ts'
 import { CliError, note } from './command.ts'
 import { ensureDataDir, logPath } from './data-dir.ts'
 
@@ -16,6 +17,8 @@ export interface Serving {
   readonly ready: Promise<void>
   /** 'remove' takes everything away that is on the machine; 'keep' leaves the pods running. */
   stop(pods: 'keep' | 'remove'): Promise<void>
+  /** The machine goes down: ends the pods in order, within the times of the configuration. */
+  shutdown(): Promise<void>
 }
 export interface Service {
   readonly dataDir: string
@@ -32,7 +35,8 @@ type Report =
   | { readonly type: 'ready'; readonly url: string; readonly nodeName: string | undefined }
   | { readonly type: 'failed'; readonly message: string }
 
-/** Serves in this process until a signal: Ctrl-C takes everything away, SIGTERM leaves the pods running. */
+/** Serves in this process until a signal: Ctrl-C takes everything away, SIGTERM leaves the pods running, unless the machine
+ * goes down: then they end in order. */
 export async function serveHere(service: Service): Promise<number> {
   const startMs = performance.now()
   const report = (message: Report) => {
@@ -41,16 +45,18 @@ export async function serveHere(service: Service): Promise<number> {
     else if (message.type === 'ready') service.sayReady(message.url, message.nodeName)
   }
   try {
-    let stopped = (_pods: 'keep' | 'remove') => {}
-    const asked = new Promise<'keep' | 'remove'>((resolve) => {
+    let stopped = (_how: 'keep' | 'remove' | 'shutdown') => {}
+    const asked = new Promise<'keep' | 'remove' | 'shutdown'>((resolve) => {
       stopped = resolve
     })
     process.on('SIGINT', () => stopped('remove'))
-    process.on('SIGTERM', () => stopped('keep'))
+    process.on('SIGTERM', () => void machineGoesDown().then((goes) => stopped(goes ? 'shutdown' : 'keep')))
+    // What init sends when the power fails, and whoever takes a machine down by hand.
+    process.on('SIGPWR', () => stopped('shutdown'))
     // A closed terminal ends nothing that it was not asked to end.
     process.on('SIGHUP', () => stopped('keep'))
     const serving = await service.start((text) => report({ type: 'progress', text }))
-    const pods = await Promise.race([
+    const how = await Promise.race([
       asked,
       serving.ready.then(
         () => {
@@ -64,7 +70,8 @@ export async function serveHere(service: Service): Promise<number> {
         },
       ),
     ])
-    await serving.stop(pods)
+    if (how === 'shutdown') await serving.shutdown()
+    await serving.stop(how === 'remove' ? 'remove' : 'keep')
     return 0
   } catch (error) {
     if (process.send === undefined || !process.connected) throw error

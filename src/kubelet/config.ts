@@ -22,6 +22,8 @@ export interface KubeletConfig {
   readonly kubeReserved: Readonly<Record<string, string>>
   readonly containerLogMaxBytes: number
   readonly containerLogMaxFiles: number
+  /** One pull at a time, whatever maxParallelImagePulls says. */
+  readonly serializeImagePulls: boolean
   readonly maxParallelImagePulls: number
   readonly allowedUnsafeSysctls: readonly string[]
   readonly seccompDefault: boolean
@@ -35,9 +37,27 @@ export interface KubeletConfig {
   /** Folder of static pod manifests, and a URL of such a manifest. */
   readonly staticPodPath: string | undefined
   readonly staticPodUrl: string | undefined
+  /** Amounts or percentages by signal: below, pods go at once. */
   readonly evictionHard: Readonly<Record<string, string>>
+  /** Below for so long, pods go with the grace of evictionMaxPodGraceSeconds at most. */
+  readonly evictionSoft: Readonly<Record<string, string>>
+  readonly evictionSoftGraceMs: Readonly<Record<string, number>>
+  readonly evictionMaxPodGraceSeconds: number
+  /** Once a threshold was passed, pods go until so much more is free. */
+  readonly evictionMinimumReclaim: Readonly<Record<string, string>>
+  /** A pressure is reported for so long after it was last seen. */
+  readonly evictionTransitionMs: number
   readonly imageGcHighPercent: number
   readonly imageGcLowPercent: number
+  /** Younger images stay. */
+  readonly imageGcLeastAgeMs: number
+  /** Images unused for longer go although the disk has room; 0 for never. */
+  readonly imageGcMostAgeMs: number
+  /** How long pods may take to end when the machine goes down, 0 to leave them to it; so much of it is for critical pods. */
+  readonly shutdownGraceSeconds: number
+  readonly shutdownGraceCriticalSeconds: number
+  /** Instead of both: time for the pods from each priority up. */
+  readonly shutdownGraceByPriority: readonly { readonly priority: number; readonly graceSeconds: number }[]
   readonly providerId: string | undefined
   readonly version: string
 }
@@ -59,6 +79,7 @@ export const defaultKubeletConfig: KubeletConfig = {
   kubeReserved: {},
   containerLogMaxBytes: 10 * 2 ** 20,
   containerLogMaxFiles: 5,
+  serializeImagePulls: false,
   maxParallelImagePulls: 5,
   allowedUnsafeSysctls: [],
   seccompDefault: false,
@@ -77,8 +98,18 @@ export const defaultKubeletConfig: KubeletConfig = {
     'imagefs.available': '15%',
     'imagefs.inodesFree': '5%',
   },
+  evictionSoft: {},
+  evictionSoftGraceMs: {},
+  evictionMaxPodGraceSeconds: 0,
+  evictionMinimumReclaim: {},
+  evictionTransitionMs: 300_000,
   imageGcHighPercent: 85,
   imageGcLowPercent: 80,
+  imageGcLeastAgeMs: 120_000,
+  imageGcMostAgeMs: 0,
+  shutdownGraceSeconds: 0,
+  shutdownGraceCriticalSeconds: 0,
+  shutdownGraceByPriority: [],
   providerId: undefined,
   version: 'v1.36.0',
 }

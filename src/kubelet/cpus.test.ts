@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { formatCpus, parseCpus, reservedCpus, takeCpus } from './cpus.ts'
+import { formatCpus, parseCpus } from './cpu-list.ts'
+import { reservedCpus, takeCpus } from './cpus.ts'
 import { pods } from '../api/core/pod.ts'
 import { testNode } from './testing/test-node.ts'
 

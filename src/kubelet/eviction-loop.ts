@@ -9,7 +9,6 @@ import {
   type Observations,
   rankForEviction,
   type Shortage,
-  shortages,
   storageLimitExceeded,
   type StorageUsage,
   type Usage,
@@ -19,10 +18,10 @@ import { noPressure, type Pressure } from './node-status.ts'
 import type { PodSet } from './pod-set.ts'
 import type { PodWorker } from './pod-worker.ts'
 import { podCgroup } from './resources.ts'
+import { assess, type Assessment, nothingPassed, type Passed, thresholdsOf } from './thresholds.ts'
 
 const periodMs = 10_000
-const transitionMs = 300_000
-/** A pod that the node throws out gets no time: the node has none. */
+/** A pod that uses more than it said gets next to no time. */
 const graceSeconds = 1
 
 export interface EvictionOptions {
@@ -37,12 +36,15 @@ export class EvictionLoop {
   readonly #pods: PodSet
   readonly #options: EvictionOptions
   readonly #lastSeenMs = new Map<keyof Pressure, number>()
+  readonly #thresholds: ReturnType<typeof thresholdsOf>
+  #passed: Passed = nothingPassed
   #timer: Timer | undefined
   pressure: Pressure = noPressure
   constructor(context: KubeletContext, pods: PodSet, options: EvictionOptions) {
     this.#context = context
     this.#pods = pods
     this.#options = options
+    this.#thresholds = thresholdsOf(context.config)
   }
   start(): void {
     this.#timer = every(this.#context.clock, periodMs, () => this.#look())
@@ -61,23 +63,36 @@ export class EvictionLoop {
 
   async look(): Promise<void> {
     await this.#evictByOwnLimits()
-    const { evictionHard } = this.#context.config
-    let short = shortages(evictionHard, await this.#observe())
-    this.#notePressure(short)
-    if (short.some((s) => s.resource === 'ephemeral-storage' || s.resource === 'inodes')) {
+    let assessed = await this.#assess()
+    this.#notePressure(assessed.short)
+    if (assessed.due.some((s) => s.resource === 'ephemeral-storage' || s.resource === 'inodes')) {
       await this.#options.reclaimDisk()
-      short = shortages(evictionHard, await this.#observe())
+      assessed = await this.#assess()
     }
-    const [worst] = short
-    if (worst !== undefined) await this.#evictOne(worst)
+    const [worst] = assessed.due
+    // One at a time: what the last one frees counts before another goes.
+    if (worst !== undefined && ![...this.#pods.workers()].some((w) => w.isEvicted && !w.isEnded))
+      await this.#evictOne(worst, worst.podGraceSeconds)
+  }
+  async #assess(): Promise<Assessment> {
+    const assessed = assess(this.#thresholds, await this.#observe(), this.#passed, this.#context.clock.now())
+    this.#passed = assessed.passed
+    return assessed
   }
   async #observe(): Promise<Observations> {
-    const { host, disk, config, machine } = this.#context
-    const [usage, fs] = await Promise.all([host.usage(), disk.fileSystem(config.rootDirectory)])
+    const { host, disk, config, machine, runtime } = this.#context
+    const [usage, fs, images] = await Promise.all([
+      host.usage(),
+      disk.fileSystem(config.rootDirectory),
+      runtime.imageFsInfo(),
+    ])
+    const imageFs = images === undefined || images.path === '' ? fs : await disk.fileSystem(images.path)
     return {
       'memory.available': { available: usage.memoryAvailableBytes, capacity: machine.memoryBytes },
       'nodefs.available': { available: fs.availableBytes, capacity: fs.capacityBytes },
       'nodefs.inodesFree': { available: fs.inodesFree, capacity: fs.inodes },
+      'imagefs.available': { available: imageFs.availableBytes, capacity: imageFs.capacityBytes },
+      'imagefs.inodesFree': { available: imageFs.inodesFree, capacity: imageFs.inodes },
       'pid.available': { available: usage.pidsMax - usage.pidsRunning, capacity: usage.pidsMax },
     }
   }
@@ -86,7 +101,7 @@ export class EvictionLoop {
     const seen = (key: keyof Pressure, under: boolean): boolean => {
       if (under) this.#lastSeenMs.set(key, nowMs)
       const last = this.#lastSeenMs.get(key)
-      return last !== undefined && nowMs - last < transitionMs
+      return last !== undefined && nowMs - last < this.#context.config.evictionTransitionMs
     }
     const pressure = {
       memory: seen(
@@ -110,7 +125,7 @@ export class EvictionLoop {
   #active(): PodWorker[] {
     return [...this.#pods.workers()].filter((w) => !w.isEnding && !w.hasFailed)
   }
-  async #evictOne(shortage: Shortage): Promise<void> {
+  async #evictOne(shortage: Shortage, podGraceSeconds: number): Promise<void> {
     const byUid = new Map<string, PodWorker>()
     const candidates: Candidate[] = []
     for (const worker of this.#active()) {
@@ -122,7 +137,10 @@ export class EvictionLoop {
       this.#context.log.warn('nothing can be evicted', { resource: shortage.resource })
       return
     }
-    byUid.get(first.pod.metadata.uid)?.evict(evictionMessage(first, shortage), graceSeconds)
+    const own = first.pod.spec.terminationGracePeriodSeconds ?? podGraceSeconds
+    byUid
+      .get(first.pod.metadata.uid)
+      ?.evict(evictionMessage(first, shortage), Math.max(1, Math.min(own, podGraceSeconds)))
   }
   async #usage(worker: PodWorker, resource: string): Promise<Usage> {
     if (resource === 'ephemeral-storage' || resource === 'inodes') {

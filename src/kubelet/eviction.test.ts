@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Candidate, evictionMessage, rankForEviction, shortages, storageLimitExceeded } from './eviction.ts'
+import { type Candidate, evictionMessage, rankForEviction, storageLimitExceeded } from './eviction.ts'
 import { makePod } from './testing/pods.ts'
 
 const mib = 2 ** 20
@@ -14,17 +14,6 @@ const candidate = (name: string, usedMib: number, requestMib: number, priority =
     },
   }),
   usage: { total: usedMib * mib, containers: new Map([['c', usedMib * mib]]) },
-})
-
-describe('shortages', () => {
-  const thresholds = { 'memory.available': '100Mi', 'nodefs.available': '10%' }
-  it.each([
-    [{ 'memory.available': { available: 200 * mib, capacity: 1000 * mib } }, []],
-    [{ 'memory.available': { available: 99 * mib, capacity: 1000 * mib } }, ['memory']],
-    [{ 'nodefs.available': { available: 99, capacity: 1000 } }, ['ephemeral-storage']],
-    [{ 'nodefs.available': { available: 100, capacity: 1000 } }, []],
-    [{ 'pid.available': { available: 0, capacity: 10 } }, []],
-  ])('%j', (observed, expected) => expect(shortages(thresholds, observed).map((s) => s.resource)).toEqual(expected))
 })
 
 describe('rankForEviction', () => {

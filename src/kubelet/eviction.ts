@@ -1,7 +1,6 @@
 // When the node runs short of memory, disk, inodes or process ids, which pod has to go, and what it is told. Pure:
 // eviction-loop.ts measures and carries it out.
 import { formatQuantity, quantityOf } from '../api/machinery/quantity.ts'
-import { thresholdAmount } from './node-status.ts'
 import { amount, qosOf } from './resources.ts'
 import { everyContainer, lastingContainers, type Pod } from './types.ts'
 import { isStaticPod } from './static-pods.ts'
@@ -28,24 +27,14 @@ const resources: Readonly<Record<Signal, string>> = {
   'imagefs.inodesFree': 'inodes',
   'pid.available': 'pids',
 }
+/** In the order in which they are dealt with: memory kills soonest. */
+export const signalsInOrder = Object.keys(resources) as readonly Signal[]
+export const resourceOf = (signal: Signal): string => resources[signal]
 export interface Shortage {
   readonly signal: Signal
   readonly resource: string
   readonly threshold: number
   readonly available: number
-}
-
-/** Signals below their thresholds, memory first: it kills soonest. */
-export function shortages(thresholds: Readonly<Record<string, string>>, observed: Observations): readonly Shortage[] {
-  const found: Shortage[] = []
-  for (const signal of Object.keys(resources) as Signal[]) {
-    const [text, seen] = [thresholds[signal], observed[signal]]
-    if (text === undefined || seen === undefined) continue
-    const threshold = thresholdAmount(text, seen.capacity)
-    if (seen.available < threshold)
-      found.push({ signal, resource: resources[signal], threshold, available: seen.available })
-  }
-  return found
 }
 
 /** What one pod uses of what runs short: bytes, inodes or processes, and by container where that is known. */

@@ -6,7 +6,6 @@ import type { RuntimeImage } from '../ports/container-runtime.ts'
 import type { KubeletContext } from './context.ts'
 
 const periodMs = 300_000
-const leastAgeMs = 120_000
 
 interface Seen {
   readonly firstMs: number
@@ -40,6 +39,7 @@ export class ImageCollector {
   async collect(): Promise<void> {
     const { disk, config } = this.#context
     await this.#note()
+    await this.#removeStale()
     const { capacityBytes, availableBytes } = await disk.fileSystem(config.rootDirectory)
     if (capacityBytes === 0) return
     const usedPercent = 100 - (availableBytes * 100) / capacityBytes
@@ -58,6 +58,12 @@ export class ImageCollector {
     await this.#note()
     await this.#free(Number.POSITIVE_INFINITY)
   }
+  /** Images that nobody has used for too long, however much room there is. */
+  async #removeStale(): Promise<void> {
+    const { clock, config } = this.#context
+    if (config.imageGcMostAgeMs === 0) return
+    await this.#free(Number.POSITIVE_INFINITY, clock.now() - config.imageGcMostAgeMs)
+  }
   #inUse(image: RuntimeImage): boolean {
     for (const { imageRef, image: name } of this.#context.view.containers())
       if (imageRef === image.id || image.repoDigests.includes(imageRef) || image.repoTags.includes(name)) return true
@@ -75,8 +81,8 @@ export class ImageCollector {
     for (const id of this.#seen.keys()) if (!images.some((image) => image.id === id)) this.#seen.delete(id)
   }
   /** Answers how many bytes became free. */
-  async #free(wantedBytes: number): Promise<number> {
-    const { runtime, clock, log } = this.#context
+  async #free(wantedBytes: number, usedBeforeMs = Number.POSITIVE_INFINITY): Promise<number> {
+    const { runtime, clock, log, config } = this.#context
     const images = (await runtime.listImages()).filter((image) => !image.pinned && !this.#inUse(image))
     const age = (image: RuntimeImage) => {
       const seen = this.#seen.get(image.id)
@@ -85,7 +91,8 @@ export class ImageCollector {
     let freed = 0
     for (const image of images.sort((a, b) => age(a) - age(b))) {
       if (freed >= wantedBytes) break
-      if (clock.now() - (this.#seen.get(image.id)?.firstMs ?? 0) < leastAgeMs) continue
+      if (clock.now() - (this.#seen.get(image.id)?.firstMs ?? 0) < config.imageGcLeastAgeMs) continue
+      if (age(image) > usedBeforeMs) continue
       await runtime.removeImage(image.id)
       log.info('removed an image that nobody uses', { image: image.repoTags[0] ?? image.id, bytes: image.sizeBytes })
       freed += image.sizeBytes

@@ -31,6 +31,7 @@ import { Images } from './images.ts'
 import { kubeletRequest } from './http.ts'
 import { startLogRotation } from './log-rotation.ts'
 import { NodeAgent } from './node-agent.ts'
+import { endForShutdown } from './node-shutdown.ts'
 import { createNodeApi } from './node-api.ts'
 import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
@@ -69,6 +70,8 @@ export interface Kubelet {
   readonly api: NodeApi
   /** Resolves when the view of the runtime and the API's pods are complete and every pod has been looked at once. */
   readonly synced: Promise<void>
+  /** The machine is about to go down: ends the pods in order, within the times of the configuration. */
+  shutdown(): Promise<void>
   stop(options?: StopOptions): Promise<void>
 }
 
@@ -153,7 +156,9 @@ async function makeContext(
       log,
       file: `${config.rootDirectory}/cpu_manager_state`,
     }),
-    images: new Images(runtime, clock, record, { parallelPulls: config.maxParallelImagePulls }),
+    images: new Images(runtime, clock, record, {
+      parallelPulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
+    }),
     writer: new StatusWriter(client, clock, log),
     objects: new ObjectCache({ client, clock, random, log, onChange: refresh }),
     tokens: new Tokens(client, clock, random, refresh),
@@ -195,6 +200,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const agent = new NodeAgent(context, {
     recordNode,
     pressure: () => set.pressure(),
+    goingDown: () => set.isGoingDown,
     runtimeTrouble: () => (view.listedAtMs === 0 ? 'PLEG is not healthy: pleg has yet to be successful' : undefined),
   })
   const set = new PodSet(
@@ -248,6 +254,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   return {
     api,
     synced,
+    async shutdown() {
+      set.isGoingDown = true
+      agent.update()
+      log.info('the machine is about to go down: pods end')
+      await endForShutdown([...set.workers()], context.config, context.clock)
+    },
     async stop(stopOptions = { pods: 'keep' }) {
       unwatchNode()
       unwatchPods()

@@ -15,6 +15,7 @@ const eagerMs = 100
 export interface NodeAgentOptions {
   readonly recordNode: (type: 'Normal' | 'Warning', reason: string, message: string) => void
   readonly pressure: () => Pressure
+  readonly goingDown: () => boolean
   /** Why the kubelet does not trust its view of the runtime. */
   readonly runtimeTrouble: () => string | undefined
 }
@@ -179,6 +180,7 @@ export class NodeAgent {
       runtimeError,
       diskBytes: capacityBytes,
       pressure: this.#options.pressure(),
+      goingDown: this.#options.goingDown(),
       images,
       devices: this.#context.devices.counts(),
       nowMs: clock.now(),

@@ -31,6 +31,8 @@ export interface NodeFacts {
   readonly runtimeError: string | undefined
   readonly diskBytes: number
   readonly pressure: Pressure
+  /** The machine is about to go down. */
+  readonly goingDown?: boolean
   readonly images: readonly RuntimeImage[]
   /** Resources that device plugins offer. */
   readonly devices: Readonly<Record<string, { readonly capacity: number; readonly allocatable: number }>>
@@ -98,7 +100,7 @@ const pressureVerdict = (
   return { type, status: under ? 'True' : 'False', reason, message }
 }
 function readyVerdict(facts: NodeFacts): Verdict {
-  const errors: string[] = []
+  const errors: string[] = facts.goingDown === true ? ['node is shutting down'] : []
   if (facts.runtimeError !== undefined) errors.push(`container runtime is down: ${facts.runtimeError}`)
   for (const { type, status, reason, message } of facts.runtimeConditions) {
     if (status) continue

@@ -28,6 +28,8 @@ export class PodSet {
   readonly #static = new Map<'file' | 'http', readonly Pod[]>()
   #burstableShares = 0
   #stopped = false
+  /** The machine is about to go down: no more pods. */
+  isGoingDown = false
   /** What the node runs short of. */
   pressure: () => Pressure = () => noPressure
   constructor(
@@ -129,6 +131,7 @@ export class PodSet {
     const { phase } = pod.status
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
+    if (this.isGoingDown) return { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' }
     const others = this.#others(pod)
     const refusal = refusePod(pod, {
       node: this.#node(),

@@ -72,6 +72,7 @@ export class PodWorker implements PodHandle {
   #timerAtMs = Number.POSITIVE_INFINITY
   #retryMs = firstRetryMs
   readonly #onForgotten: (() => void)[] = []
+  readonly #onEnded: (() => void)[] = []
 
   constructor(context: KubeletContext, pod: Pod) {
     this.#context = context
@@ -106,6 +107,10 @@ export class PodWorker implements PodHandle {
   }
   get hasFailed(): boolean {
     return this.#failure !== undefined
+  }
+  /** Thrown out by the node. */
+  get isEvicted(): boolean {
+    return this.#disrupted !== undefined
   }
   /** Nothing of it runs and its volumes are gone. */
   get isEnded(): boolean {
@@ -189,8 +194,18 @@ export class PodWorker implements PodHandle {
   evict(message: string, graceSeconds: number): void {
     if (this.#failure !== undefined || this.isEnding) return
     this.#context.record(this.pod, undefined, 'Warning', 'Evicted', message)
+    this.terminate('Evicted', message, graceSeconds)
+  }
+  /** The node ends the pod although it would run on. */
+  terminate(reason: string, message: string, graceSeconds: number): void {
+    if (this.#failure !== undefined || this.isEnding) return
     this.#disrupted = { reason: 'TerminationByKubelet', message }
-    this.fail('Evicted', message, graceSeconds)
+    this.fail(reason, message, graceSeconds)
+  }
+  /** Resolves when nothing of it runs, or it is left as it is. */
+  whenEnded(): Promise<void> {
+    if (this.#ended || this.#forgotten) return Promise.resolve()
+    return new Promise((done) => this.#onEnded.push(done))
   }
   /** What its volumes or environment show has changed. */
   refresh(): void {
@@ -232,6 +247,7 @@ export class PodWorker implements PodHandle {
   /** Leaves everything as it runs; a later kubelet takes it over. */
   stop(): void {
     this.#forgotten = true
+    for (const ended of this.#onEnded.splice(0)) ended()
     this.#timer?.cancel()
     this.#softTimer?.cancel()
     this.#abort.abort()
@@ -309,6 +325,7 @@ export class PodWorker implements PodHandle {
     this.publish()
     await stopPod(this.#context, this, this.#grace)
     this.#ended = true
+    for (const ended of this.#onEnded.splice(0)) ended()
     this.publish()
     await this.#afterEnd()
     await releasePod(this.#context, this)

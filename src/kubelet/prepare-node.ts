@@ -1,5 +1,7 @@
 // What the kubelet makes on the node before the first pod: its directories, the tmpfs for secrets, the cgroups by class.
 import { amount, cpuShares } from './resources.ts'
+import type { CgroupResources } from '../ports/node-host.ts'
+import type { KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
 import { podsRoot, secretsRoot } from './paths.ts'
 
@@ -25,9 +27,27 @@ async function prepareSecrets({ disk, config }: KubeletContext): Promise<void> {
   if (!mounts.some((mount) => mount.target === root))
     await disk.mountTmpfs(root, { mode: 0o755, sizeBytes: secretsBytes })
 }
-async function prepareCgroups({ host, allocatable }: KubeletContext): Promise<void> {
+/** Pods as a whole get no more than what is not reserved for the system and for us. */
+export function podsCgroup(
+  config: Reserved,
+  cpu: string | undefined,
+  memoryBytes: number,
+  pidsMax: number,
+): CgroupResources {
+  const reserved = (name: string) => amount(config.systemReserved, name) + amount(config.kubeReserved, name)
+  const [memory, pids] = [reserved('memory'), reserved('pid')]
+  return {
+    cpuShares: cpuShares(amount({ cpu: cpu ?? '0' }, 'cpu')),
+    memoryBytes: memory === 0 ? -1 : Math.max(0, memoryBytes - memory),
+    ...(pids === 0 ? {} : { pidsMax: Math.max(1, pidsMax - pids) }),
+  }
+}
+type Reserved = Pick<KubeletConfig, 'systemReserved' | 'kubeReserved'>
+
+async function prepareCgroups({ host, allocatable, config, machine }: KubeletContext): Promise<void> {
   const { cgroups } = host
-  await cgroups.ensure('/kubepods', { cpuShares: cpuShares(amount(allocatable(), 'cpu')) })
+  const { pidsMax } = await host.usage()
+  await cgroups.ensure('/kubepods', podsCgroup(config, allocatable()['cpu'], machine.memoryBytes, pidsMax))
   await Promise.all([
     cgroups.ensure('/kubepods/burstable', { cpuShares: 2 }),
     cgroups.ensure('/kubepods/besteffort', { cpuShares: 2 }),

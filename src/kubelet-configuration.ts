@@ -1,0 +1,290 @@
+// A KubeletConfiguration file (kubelet.config.k8s.io/v1beta1) as settings of this node agent. Read strictly: a field that
+// upstream does not have is an error, one that has no meaning here (systemd, cloud, docker) is named and passed over.
+// https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+import { parseDuration } from './api/machinery/duration.ts'
+import { parseYaml } from './api/machinery/parse.ts'
+import { parseQuantity, QuantityError } from './api/machinery/quantity.ts'
+import { defaultKubeletConfig, type KubeletConfig } from './kubelet/config.ts'
+import { parseCpus } from './kubelet/cpu-list.ts'
+
+export interface ReadConfiguration {
+  readonly config: KubeletSettings
+  /** Fields that are set and mean nothing here. */
+  readonly ignored: readonly string[]
+}
+/** Every problem of a file, one a line, each with its field. */
+export class KubeletConfigurationError extends Error {}
+
+type Draft = { -readonly [K in keyof KubeletConfig]?: KubeletConfig[K] }
+type Complain = (problem: string) => void
+/** Reads one field into the settings. */
+type Field = (value: unknown, into: Draft, complain: Complain) => void
+
+type KeyOf<T> = { [K in keyof KubeletConfig]: T extends KubeletConfig[K] ? K : never }[keyof KubeletConfig]
+const put = (into: Draft, key: keyof KubeletConfig, value: unknown) => {
+  ;(into as Record<string, unknown>)[key] = value
+}
+
+/** The settings, by the words of the file; for whoever may not look into the kubelet. */
+export type KubeletSettings = Partial<KubeletConfig>
+
+const boolean =
+  (key: KeyOf<boolean>): Field =>
+  (value, into, complain) =>
+    typeof value === 'boolean' ? put(into, key, value) : complain('expected true or false')
+const integer =
+  (key: KeyOf<number>, least: number, most = Number.MAX_SAFE_INTEGER): Field =>
+  (value, into, complain) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return complain('expected a whole number')
+    if (value < least || value > most)
+      return complain(
+        most === Number.MAX_SAFE_INTEGER ? `must be at least ${least}` : `must be between ${least} and ${most}`,
+      )
+    put(into, key, value)
+  }
+const text =
+  (key: KeyOf<string>): Field =>
+  (value, into, complain) =>
+    typeof value === 'string' ? put(into, key, value) : complain('expected a text')
+const texts =
+  (key: KeyOf<readonly string[]>): Field =>
+  (value, into, complain) =>
+    isTexts(value) ? put(into, key, value) : complain('expected a list of texts')
+const duration =
+  (key: KeyOf<number>, unitMs = 1): Field =>
+  (value, into, complain) => {
+    const ms = typeof value === 'string' ? parseDuration(value) : undefined
+    if (ms === undefined || ms < 0) return complain('expected a duration such as 10s or 1m30s')
+    put(into, key, ms / unitMs)
+  }
+const oneOf =
+  (key: keyof KubeletConfig, ...choices: readonly string[]): Field =>
+  (value, into, complain) =>
+    choices.includes(value as string) ? put(into, key, value) : complain(`expected one of: ${choices.join(', ')}`)
+const quantity =
+  (key: KeyOf<number>): Field =>
+  (value, into, complain) => {
+    const bytes = amountOf(value)
+    if (bytes === undefined) return complain('expected an amount such as 10Mi')
+    put(into, key, bytes)
+  }
+const table =
+  (key: KeyOf<Readonly<Record<string, string>>>, check: (value: string, name: string) => string | undefined): Field =>
+  (value, into, complain) => {
+    if (!isTable(value)) return complain('expected names with values')
+    const read: Record<string, string> = {}
+    for (const [name, entry] of Object.entries(value)) {
+      const written = typeof entry === 'number' ? String(entry) : entry
+      const problem = typeof written === 'string' ? check(written, name) : 'expected a text'
+      if (problem !== undefined) complain(`[${name}]: ${problem}`)
+      else read[name] = written as string
+    }
+    put(into, key, read)
+  }
+
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isTexts = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string')
+function amountOf(value: unknown): number | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined
+  try {
+    const { nanos } = parseQuantity(String(value))
+    return nanos < 0n ? undefined : Number(nanos) / 1e9
+  } catch (error) {
+    if (error instanceof QuantityError) return undefined
+    throw error
+  }
+}
+
+const signals = [
+  'memory.available',
+  'nodefs.available',
+  'nodefs.inodesFree',
+  'imagefs.available',
+  'imagefs.inodesFree',
+  'containerfs.available',
+  'containerfs.inodesFree',
+  'pid.available',
+]
+const isSignal = (name: string) =>
+  signals.includes(name) ? undefined : `unknown eviction signal; there are ${signals.join(', ')}`
+const threshold = (value: string, name: string) =>
+  isSignal(name) ??
+  (/^\d+(\.\d+)?%$/.test(value)
+    ? Number(value.slice(0, -1)) <= 100
+      ? undefined
+      : 'a percentage is at most 100%'
+    : amountOf(value) === undefined
+      ? 'expected an amount such as 100Mi or a percentage such as 10%'
+      : undefined)
+const reservation = (value: string, name: string) =>
+  ['cpu', 'memory', 'ephemeral-storage', 'pid'].includes(name)
+    ? amountOf(value) === undefined
+      ? 'expected an amount such as 500m or 1Gi'
+      : undefined
+    : 'only cpu, memory, ephemeral-storage and pid can be reserved'
+
+const softGrace: Field = (value, into, complain) => {
+  if (!isTable(value)) return complain('expected names with durations')
+  const read: Record<string, number> = {}
+  for (const [name, entry] of Object.entries(value)) {
+    const ms = typeof entry === 'string' ? parseDuration(entry) : undefined
+    const problem = isSignal(name) ?? (ms === undefined ? 'expected a duration such as 1m30s' : undefined)
+    if (problem !== undefined) complain(`[${name}]: ${problem}`)
+    else read[name] = ms ?? 0
+  }
+  into.evictionSoftGraceMs = read
+}
+const taints: Field = (value, into, complain) => {
+  if (!Array.isArray(value)) return complain('expected a list of taints')
+  into.nodeTaints = value.flatMap((taint: unknown, i) => {
+    const { key, value: said, effect } = isTable(taint) ? taint : {}
+    const known = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(effect as string)
+    if (typeof key !== 'string' || !known || (said !== undefined && typeof said !== 'string')) {
+      complain(`[${i}]: expected key, effect (NoSchedule, PreferNoSchedule or NoExecute) and perhaps value`)
+      return []
+    }
+    return [{ key, effect: effect as string, ...(said === undefined ? {} : { value: said }) }]
+  })
+}
+const byPriority: Field = (value, into, complain) => {
+  if (!Array.isArray(value)) return complain('expected a list')
+  into.shutdownGraceByPriority = value.flatMap((entry: unknown, i) => {
+    const { priority, shutdownGracePeriodSeconds: graceSeconds } = isTable(entry) ? entry : {}
+    if (Number.isInteger(priority) && Number.isInteger(graceSeconds) && (graceSeconds as number) >= 0)
+      return [{ priority: priority as number, graceSeconds: graceSeconds as number }]
+    complain(`[${i}]: expected priority and shutdownGracePeriodSeconds as whole numbers`)
+    return []
+  })
+}
+const backOff: Field = (value, into, complain) => {
+  const period = isTable(value) ? value['maxContainerRestartPeriod'] : undefined
+  const ms = typeof period === 'string' ? parseDuration(period) : undefined
+  if (ms === undefined || ms < 1000 || ms > 300_000)
+    return complain('.maxContainerRestartPeriod: expected a duration between 1s and 300s')
+  into.maxCrashBackOffMs = ms
+}
+const cpus: Field = (value, into, complain) => {
+  try {
+    parseCpus(String(value))
+    into.reservedSystemCpus = String(value)
+  } catch (error) {
+    complain(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const fields: Readonly<Record<string, Field>> = {
+  staticPodPath: text('staticPodPath'),
+  staticPodURL: text('staticPodUrl'),
+  clusterDomain: text('clusterDomain'),
+  clusterDNS: texts('clusterDns'),
+  resolvConf: text('resolvConf'),
+  providerID: text('providerId'),
+  podLogsDir: text('podLogsDirectory'),
+  maxPods: integer('maxPods', 0),
+  podPidsLimit: (value, into, complain) =>
+    value === -1 ? undefined : integer('podPidsLimit' as KeyOf<number>, 1)(value, into, complain),
+  registerNode: boolean('registerNode'),
+  registerWithTaints: taints,
+  systemReserved: table('systemReserved', reservation),
+  kubeReserved: table('kubeReserved', reservation),
+  reservedSystemCPUs: cpus,
+  cpuManagerPolicy: oneOf('cpuManagerPolicy', 'none', 'static'),
+  containerLogMaxSize: quantity('containerLogMaxBytes'),
+  containerLogMaxFiles: integer('containerLogMaxFiles', 2),
+  serializeImagePulls: boolean('serializeImagePulls'),
+  maxParallelImagePulls: integer('maxParallelImagePulls', 1),
+  allowedUnsafeSysctls: texts('allowedUnsafeSysctls'),
+  seccompDefault: boolean('seccompDefault'),
+  nodeStatusUpdateFrequency: duration('nodeStatusUpdateMs'),
+  nodeStatusReportFrequency: duration('nodeStatusReportMs'),
+  nodeLeaseDurationSeconds: integer('nodeLeaseSeconds', 1),
+  crashLoopBackOff: backOff,
+  evictionHard: table('evictionHard', threshold),
+  evictionSoft: table('evictionSoft', threshold),
+  evictionSoftGracePeriod: softGrace,
+  evictionMinimumReclaim: table('evictionMinimumReclaim', threshold),
+  evictionMaxPodGracePeriod: integer('evictionMaxPodGraceSeconds', 0),
+  evictionPressureTransitionPeriod: duration('evictionTransitionMs'),
+  imageGCHighThresholdPercent: integer('imageGcHighPercent', 0, 100),
+  imageGCLowThresholdPercent: integer('imageGcLowPercent', 0, 100),
+  imageMinimumGCAge: duration('imageGcLeastAgeMs'),
+  imageMaximumGCAge: duration('imageGcMostAgeMs'),
+  shutdownGracePeriod: duration('shutdownGraceSeconds', 1000),
+  shutdownGracePeriodCriticalPods: duration('shutdownGraceCriticalSeconds', 1000),
+  shutdownGracePeriodByPodPriority: byPriority,
+}
+
+/** Upstream's other fields: what they set is not this agent's to do, or is done without being asked. */
+const others = new Set(
+  `address allowPrivileged authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
+  containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
+  cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
+  enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
+  eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
+  httpCheckFrequency imagePullCredentialsVerificationPolicy imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
+  kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging
+  makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memorySwap memoryThrottlingFactor nodeStatusMaxImages oomScoreAdj podCIDR
+  podsPerCore port preloadedImagesVerificationAllowlist protectKernelDefaults qosReserved readOnlyPort registryBurst
+  registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
+  singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups systemReservedCgroup
+  tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile topologyManagerPolicy
+  topologyManagerPolicyOptions topologyManagerScope tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
+    .split(/\s+/)
+    .filter(Boolean),
+)
+
+/** What a file says. Throws KubeletConfigurationError with every problem in it. */
+export function readKubeletConfiguration(content: string): ReadConfiguration {
+  const problems: string[] = []
+  const { value, duplicates } = parseDocument(content)
+  if (!isTable(value)) throw new KubeletConfigurationError('expected one KubeletConfiguration')
+  for (const path of duplicates) problems.push(`strict decoding error: ${path}`)
+  const { apiVersion, kind, mergeDefaultEvictionSettings: merge, ...rest } = value
+  if (apiVersion !== 'kubelet.config.k8s.io/v1beta1' || kind !== 'KubeletConfiguration')
+    throw new KubeletConfigurationError(
+      `expected apiVersion kubelet.config.k8s.io/v1beta1 and kind KubeletConfiguration, found ${String(apiVersion)} and ${String(kind)}`,
+    )
+  const draft: Draft = {}
+  const ignored: string[] = []
+  for (const [name, said] of Object.entries(rest)) {
+    const field = fields[name]
+    if (said === null || said === undefined) continue
+    if (field !== undefined)
+      field(said, draft, (problem) => problems.push(`${name}${/^[.[]/.test(problem) ? problem : `: ${problem}`}`))
+    else if (others.has(name)) ignored.push(name)
+    else problems.push(`strict decoding error: unknown field "${name}"`)
+  }
+  if (merge === true) draft.evictionHard = { ...defaultKubeletConfig.evictionHard, ...draft.evictionHard }
+  else if (typeof merge !== 'boolean' && merge !== undefined)
+    problems.push('mergeDefaultEvictionSettings: expected true or false')
+  problems.push(...contradictions(draft))
+  if (problems.length > 0) throw new KubeletConfigurationError(problems.join('\n'))
+  return { config: draft, ignored }
+}
+function parseDocument(content: string): { readonly value: unknown; readonly duplicates: readonly string[] } {
+  try {
+    const { value, duplicates } = parseYaml(content, { duplicates: true })
+    return { value, duplicates }
+  } catch (error) {
+    throw new KubeletConfigurationError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Fields that do not go together. */
+function contradictions(draft: Draft): string[] {
+  const found: string[] = []
+  const { imageGcHighPercent: high = 85, imageGcLowPercent: low = 80 } = draft
+  if (low >= high) found.push('imageGCLowThresholdPercent: must be below imageGCHighThresholdPercent')
+  for (const name of Object.keys(draft.evictionSoft ?? {}))
+    if (draft.evictionSoftGraceMs?.[name] === undefined)
+      found.push(`evictionSoft[${name}]: grace period must be specified for the soft eviction threshold`)
+  const { shutdownGraceSeconds: grace = 0, shutdownGraceCriticalSeconds: critical = 0 } = draft
+  if (critical > grace) found.push('shutdownGracePeriodCriticalPods: must not be longer than shutdownGracePeriod')
+  if (grace > 0 && (draft.shutdownGraceByPriority?.length ?? 0) > 0)
+    found.push('shutdownGracePeriodByPodPriority: cannot be set together with shutdownGracePeriod')
+  if (draft.serializeImagePulls === true && (draft.maxParallelImagePulls ?? 1) > 1)
+    found.push('maxParallelImagePulls: cannot be larger than 1 unless serializeImagePulls is false')
+  return found
+}
