@@ -4,16 +4,14 @@
 // fault by name. What fails says its seed.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { namespaces } from '../../src/api/core/namespace.ts'
 import { serviceAccounts } from '../../src/api/core/service-account.ts'
 import { type Pod, pods } from '../../src/api/core/pod.ts'
-import { createClient } from '../../src/client/api-client.ts'
 import type { Client } from '../../src/client/client.ts'
-import { createHttpTransport } from '../../src/host/http-transport.ts'
 import { instanceOf } from '../../src/host/instance.ts'
 import { type SeededRandom, seededRandom } from '../../src/sim/seeded-random.ts'
+import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { isReady } from '../kubectl/cluster.ts'
@@ -182,23 +180,6 @@ function wrongJob(pod: Pod | undefined, fault: Fault): string | undefined {
   const cutOff = containerStatuses?.[0]?.state?.terminated?.reason === 'StartError'
   const mayFail = fault === 'cox' ? cutOff : fault !== 'client'
   return phase === 'Failed' && mayFail ? undefined : `the job has not ended as it should: ${said(pod)}`
-}
-
-function clientOf(dataDir: string): Client {
-  const config = parse(readFileSync(join(dataDir, 'kubeconfig'), 'utf8')) as {
-    clusters: { cluster: Record<string, string> }[]
-    users: { user: Record<string, string> }[]
-  }
-  const pem = (text: string | undefined) => Buffer.from(text ?? '', 'base64')
-  const { cluster } = config.clusters[0] ?? { cluster: {} }
-  const { user } = config.users[0] ?? { user: {} }
-  const transport = createHttpTransport({
-    url: cluster['server'] ?? '',
-    ca: pem(cluster['certificate-authority-data']),
-    cert: pem(user['client-certificate-data']),
-    key: pem(user['client-key-data']),
-  })
-  return createClient(transport, { userAgent: 'scenarios' })
 }
 
 /** A pod whose container notes its start, and whether the run before it lives yet: it sees the host's processes. */

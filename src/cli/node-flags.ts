@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import os from 'node:os'
+import { resolve } from 'node:path'
 import { isDns1123Subdomain, isValidLabelValue, isQualifiedName } from '../api/machinery/validation.ts'
 import { KubeletConfigurationError, type KubeletSettings, readKubeletConfiguration } from '../kubelet-configuration.ts'
 import type { NodeAgentOptions } from '../node.ts'
@@ -51,6 +52,12 @@ export const nodeFlags = {
     value: 'FILE',
     help: "settings of the node agent: a KubeletConfiguration, as upstream's kubelet reads it",
   },
+  'image-credential-provider-config': {
+    type: 'string',
+    value: 'FILE',
+    help: 'a CredentialProviderConfig: programs that know credentials of registries',
+  },
+  'image-credential-provider-bin-dir': { type: 'string', value: 'DIR', help: 'folder of these programs' },
   yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
 } as const satisfies Record<string, Flag>
 
@@ -71,12 +78,19 @@ export function nodeSettingsOf(call: Invocation): NodeSettings {
     runtime: runtimeOf(call.flag('runtime')),
     labels: Object.fromEntries(listOf(call, 'labels').map(labelOf)),
     taints: listOf(call, 'taints').map(taintOf),
-    kubelet: kubeletOf(call.flag('kubelet-config')),
+    kubelet: { ...kubeletOf(call.flag('kubelet-config')), ...providersOf(call) },
     ingress: {
       ...portOf('ingress-http-port', 'httpPort', call),
       ...portOf('ingress-https-port', 'httpsPort', call),
     },
   }
+}
+function providersOf(call: Invocation): KubeletSettings {
+  const [config, binDirectory] = ['config', 'bin-dir'].map((end) => call.flag(`image-credential-provider-${end}`))
+  if (config === undefined && binDirectory === undefined) return {}
+  if (config === undefined || binDirectory === undefined)
+    throw new CliError('--image-credential-provider-config and --image-credential-provider-bin-dir go together', 2)
+  return { credentialProviderConfig: resolve(config), credentialProviderBinDirectory: resolve(binDirectory) }
 }
 /** The settings in a KubeletConfiguration file. */
 function kubeletOf(path: string | undefined): NodeSettings['kubelet'] {

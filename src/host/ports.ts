@@ -13,6 +13,7 @@ import { type Containerd, startContainerd } from './containerd/containerd.ts'
 import { containerdExtras } from './containerd/import.ts'
 import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { withOwner } from './cri/owned.ts'
+import { run } from './command.ts'
 import { hostDevicePlugins } from './device-plugins.ts'
 import { createDisk } from './disk.ts'
 import { hostDnsSockets } from './dns-sockets.ts'
@@ -98,6 +99,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       }),
       prober: hostProber,
       devicePlugins: hostDevicePlugins,
+      programs: { run },
       dataplane: nftablesDataplane({ table: instance.serviceTable, log, shell }),
       dnsSockets: hostDnsSockets,
       edge: createHttpEdge({

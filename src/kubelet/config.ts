@@ -25,6 +25,9 @@ export interface KubeletConfig {
   /** One pull at a time, whatever maxParallelImagePulls says. */
   readonly serializeImagePulls: boolean
   readonly maxParallelImagePulls: number
+  /** A CredentialProviderConfig, and the folder of the programs that it names. */
+  readonly credentialProviderConfig: string | undefined
+  readonly credentialProviderBinDirectory: string | undefined
   readonly allowedUnsafeSysctls: readonly string[]
   readonly seccompDefault: boolean
   readonly nodeStatusUpdateMs: number
@@ -81,6 +84,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   containerLogMaxFiles: 5,
   serializeImagePulls: false,
   maxParallelImagePulls: 5,
+  credentialProviderConfig: undefined,
+  credentialProviderBinDirectory: undefined,
   allowedUnsafeSysctls: [],
   seccompDefault: false,
   nodeStatusUpdateMs: 10_000,

@@ -11,6 +11,7 @@ import type { Random } from '../ports/random.ts'
 import type { BackOff } from './back-off.ts'
 import type { KubeletConfig } from './config.ts'
 import type { Cpus } from './cpus.ts'
+import type { CredentialProviders } from './credential-providers.ts'
 import type { Devices } from './devices.ts'
 import type { DnsSettings } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
@@ -43,6 +44,7 @@ export interface KubeletContext {
   readonly objects: ObjectCache
   readonly tokens: Tokens
   readonly claims: ClaimSource
+  readonly credentialProviders: CredentialProviders
   readonly devices: Devices
   readonly cpus: Cpus
   /** Back-off of crashing containers, by UID, name and hash. */

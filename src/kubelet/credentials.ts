@@ -61,7 +61,8 @@ function matchesHost(pattern: string, host: string): boolean {
     return new RegExp(`^${shape.join('.*')}$`).test(hostParts[i] ?? '')
   })
 }
-function fits(server: string, path: string): boolean {
+/** Whether credentials for `server` are meant for an image at `path` (registryPath). */
+export function fits(server: string, path: string): boolean {
   const cleaned = cleanServer(server)
   const [host = '', ...prefix] = cleaned.split('/')
   const [imageHost = '', ...imagePath] = path.split('/')
@@ -70,11 +71,14 @@ function fits(server: string, path: string): boolean {
   return sameHost && `${imagePath.join('/')}/`.startsWith(prefix.length === 0 ? '' : `${prefix.join('/')}`)
 }
 
+/** The order of servers: the most specific first. */
+export const longestFirst = (a: string, b: string): number => cleanServer(b).length - cleanServer(a).length
+
 export function credentialsFor(image: string, secrets: readonly SecretData[]): readonly RegistryAuth[] {
   const path = registryPath(image)
   return secrets
     .flatMap((secret) => entriesOf(secret))
     .filter(([server]) => fits(server, path))
-    .sort(([a], [b]) => cleanServer(b).length - cleanServer(a).length)
+    .sort(([a], [b]) => longestFirst(a, b))
     .map(([server, entry]) => toAuth(server, entry))
 }

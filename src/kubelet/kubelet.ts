@@ -16,12 +16,14 @@ import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
 import type { NodeHost } from '../ports/node-host.ts'
+import type { Programs } from '../ports/programs.ts'
 import type { Prober } from '../ports/prober.ts'
 import type { Random } from '../ports/random.ts'
 import { BackOff } from './back-off.ts'
 import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
 import { Cpus, reservedCpus } from './cpus.ts'
+import { CredentialProviders } from './credential-providers.ts'
 import { Devices } from './devices.ts'
 import { parseResolvConf } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
@@ -53,6 +55,8 @@ export interface KubeletOptions {
   readonly prober: Prober
   /** Undefined: no device plugins. */
   readonly devicePlugins?: DevicePlugins
+  /** Undefined: no credential providers. */
+  readonly programs?: Programs
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -138,6 +142,14 @@ async function makeContext(
     nodeHostsFile,
     probes,
     view,
+    credentialProviders: new CredentialProviders({
+      configFile: config.credentialProviderConfig,
+      binDirectory: config.credentialProviderBinDirectory,
+      programs: options.programs,
+      disk,
+      clock,
+      log,
+    }),
     devices: new Devices({
       plugins: options.devicePlugins,
       disk,
@@ -216,7 +228,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   })
   set.pressure = () => eviction.pressure
   await prepareNode(context)
-  await Promise.all([context.devices.start(), context.cpus.start()])
+  await Promise.all([context.devices.start(), context.cpus.start(), context.credentialProviders.start()])
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
   const unwatchNode = nodeInformer.handle({
     add: (node: Node) => agent.seen(node),

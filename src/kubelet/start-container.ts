@@ -90,7 +90,7 @@ async function ensureImageVolumes(context: KubeletContext, request: StartRequest
   return undefined
 }
 
-/** Credentials of the pod's imagePullSecrets that fit the image. */
+/** Credentials of the pod's imagePullSecrets that fit the image, then the node's own. */
 export async function pullCredentials(context: KubeletContext, pod: Pod, image: string) {
   const names = (pod.spec.imagePullSecrets ?? []).map((s) => s.name).filter((name) => name !== undefined && name !== '')
   const found = await Promise.all(names.map((name) => context.objects.secret(namespaceOf(pod), name ?? '')))
@@ -103,10 +103,8 @@ export async function pullCredentials(context: KubeletContext, pod: Pod, image: 
       'FailedToRetrieveImagePullSecret',
       `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`,
     )
-  return credentialsFor(
-    image,
-    found.filter((secret) => secret !== undefined),
-  )
+  const secrets = found.filter((secret) => secret !== undefined)
+  return [...credentialsFor(image, secrets), ...(await context.credentialProviders.for(image))]
 }
 
 /** Creates, starts and runs the hook. Boundary: the runtime's refusals become waiting reasons. */

@@ -11,6 +11,7 @@ import type { Log } from './log.ts'
 import type { NodeHost } from './node-host.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { PodNetwork } from './pod-network.ts'
+import type { Programs } from './programs.ts'
 import type { Prober } from './prober.ts'
 import type { Random } from './random.ts'
 
@@ -32,6 +33,8 @@ export interface NodePorts {
   readonly disk: Disk
   readonly host: NodeHost
   readonly prober: Prober
+  /** Without it the node has no credential providers. */
+  readonly programs?: Programs
   /** Without it the node takes no device plugins. */
   readonly devicePlugins?: DevicePlugins
   /** Without it the node has no service proxy. */
