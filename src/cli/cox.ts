@@ -48,6 +48,10 @@ const commands: Readonly<Record<string, { readonly summary: string; readonly loa
     load: async () => (await import('./commands/apply.ts')).apply,
   },
   delete: { summary: 'delete objects', load: async () => (await import('./commands/delete.ts')).deleteCommand },
+  'rolling-update': {
+    summary: 'replace the pods of a ReplicationController one by one',
+    load: async () => (await import('./commands/rolling-update.ts')).rollingUpdate,
+  },
   logs: { summary: "print a container's log", load: async () => (await import('./commands/logs.ts')).logs },
   exec: { summary: 'run a command in a container', load: async () => (await import('./commands/exec.ts')).exec },
   version: { summary: 'print the version', load: async () => (await import('./commands/version.ts')).version },

@@ -210,4 +210,30 @@ describe('deployment', () => {
     expect(adopted?.metadata.uid).toBe(orphan?.metadata.uid)
     expect(adopted?.metadata.ownerReferences?.[0]).toMatchObject({ uid: adopter.metadata.uid, controller: true })
   })
+
+  it('goes back through the rollback subresource of the old API', async () => {
+    await start()
+    await create()
+    await cluster.advance(1000)
+    await setImage('b:1')
+    await cluster.until('b:1 is rolled out', async () => (await sizes())['b:1'] === 3 && (await images()).length === 3)
+    const ask = (apiVersion: string, body: object) =>
+      cluster.transport.send({
+        method: 'POST',
+        path: `/apis/${apiVersion}/namespaces/default/deployments/web/rollback`,
+        headers: { accept: 'application/json', 'content-type': 'application/json' },
+        object: { apiVersion, kind: 'DeploymentRollback', ...body },
+      })
+    const wish = { name: 'web', updatedAnnotations: { why: 'b is bad' }, rollbackTo: { revision: 1 } }
+    expect((await ask('apps/v1', wish)).status).toBe(404)
+    expect((await ask('extensions/v1beta1', { ...wish, name: 'other' })).status).toBe(400)
+    expect(await ask('extensions/v1beta1', wish)).toMatchObject({
+      status: 200,
+      object: { status: 'Success', message: 'rollback request for deployment "web" succeeded' },
+    })
+    await cluster.until('a:1 is back', async () => (await sizes())['a:1'] === 3 && (await images()).length === 3)
+    const { annotations } = (await current()).metadata
+    expect(annotations).toMatchObject({ why: 'b is bad', 'deployment.kubernetes.io/revision': '3' })
+    expect(annotations).not.toHaveProperty('deprecated.deployment.rollback.to')
+  })
 })

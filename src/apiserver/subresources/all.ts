@@ -7,6 +7,7 @@ import type { Outcome } from '../responders/outcome.ts'
 import { proxyNode, proxyPod, proxyService } from '../proxy/proxy-verb.ts'
 import type { ServedResource } from '../resources.ts'
 import { certificateApprovals, certificateStatus } from './certificate-approval.ts'
+import { rollBackDeployment } from './deployment-rollback.ts'
 import { finalizeNamespace } from './namespace-finalize.ts'
 import { bindPod } from './pod-binding.ts'
 import { evictPod } from './pod-eviction.ts'
@@ -52,10 +53,18 @@ const custom: Readonly<Record<string, SubresourceHandlers>> = {
   'certificates.k8s.io/certificatesigningrequests/status': certificateStatus,
 }
 
+/** What only an old version of a kind has, by its own group and version; discovery of the present one does not show it. */
+const old: Readonly<Record<string, SubresourceHandlers>> = {
+  'extensions/v1beta1/deployments/rollback': { create: rollBackDeployment },
+  'apps/v1beta1/deployments/rollback': { create: rollBackDeployment },
+}
+
 export function subresourceOf(resource: ServedResource, name: string): SubresourceHandlers | undefined {
   const { kind } = resource
   const id = `${kind.group}/${kind.plural}/${name}`
   if (Object.hasOwn(custom, id)) return custom[id]
+  const oldId = `${resource.apiVersion}/${kind.plural}/${name}`
+  if (Object.hasOwn(old, oldId)) return old[oldId]
   if (name === 'status') return kind.subresources?.status === true ? status : undefined
   return name === 'scale' && kind.subresources?.scale !== undefined ? scale : undefined
 }

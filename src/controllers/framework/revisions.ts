@@ -6,6 +6,7 @@ import { equal } from '../../api/machinery/equal.ts'
 import { isReason } from '../../api/machinery/errors.ts'
 import type { Kind } from '../../api/machinery/kind.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
+import type { JsonObject } from '../../api/machinery/schema.ts'
 import type { ControllerContext } from './controller.ts'
 import { templateHash } from './hash.ts'
 import { controllerRef, isControlledBy } from './ownership.ts'
@@ -15,8 +16,17 @@ import { byCreation } from './time.ts'
 export const byRevision = (a: ControllerRevision, b: ControllerRevision): number =>
   a.revision - b.revision || byCreation(a, b)
 
-/** The data of a revision: a patch that puts the template in place, which is what `rollout undo` sends. */
-export const revisionData = (template: PodTemplateSpec) => ({ spec: { template: { ...template, $patch: 'replace' } } })
+/** Keys in the order in which Go writes a map. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).filter(([, part]) => part !== undefined)
+  return Object.fromEntries(entries.sort(([x], [y]) => (x < y ? -1 : 1)).map(([key, part]) => [key, sorted(part)]))
+}
+/** The data of a revision: a patch that puts the template in place, which is what `rollout undo` sends. Clients find the
+ * revision of a template by comparing bytes, so the keys are sorted. */
+export const revisionData = (template: PodTemplateSpec): JsonObject =>
+  sorted({ spec: { template: { ...template, $patch: 'replace' } } }) as JsonObject
 /** The template that a revision holds. */
 export function revisionTemplate({ data }: ControllerRevision): PodTemplateSpec | undefined {
   const spec = (data as { readonly spec?: { readonly template?: Record<string, unknown> } } | undefined)?.spec

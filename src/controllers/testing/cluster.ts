@@ -16,7 +16,7 @@ import { createWorkQueue } from '../../client/work-queue.ts'
 import { collectingLog, type CollectedLog, seededRandom } from '../../client/testing/fixtures.ts'
 import { type ManualClock, manualClock } from '../../client/testing/manual-clock.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
-import type { Transport } from '../../ports/transport.ts'
+import { type Transport, TransportError } from '../../ports/transport.ts'
 import type { Identity } from '../../ports/identity.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import {
@@ -46,6 +46,8 @@ export const fakeIdentity: Identity = {
 
 export interface TestCluster {
   readonly client: Client
+  /** For requests that have no kind. */
+  readonly transport: Transport
   readonly clock: ManualClock
   readonly informers: InformerFactory
   readonly log: CollectedLog
@@ -58,11 +60,14 @@ export interface TestCluster {
   readonly all: <T extends KubeObject>(kind: Kind<T>, namespace?: string) => Promise<readonly T[]>
   /** "reason: message" of every event about an object of this name, oldest first. */
   readonly eventsOf: (name: string) => Promise<readonly string[]>
+  /** Ends the API server, with every watch, and starts another one on the same store. */
+  readonly restartServer: () => Promise<void>
   readonly stop: () => Promise<void>
 }
 
-/** What becomes of a pod on its node: true runs it, false leaves it pending, a status is what it says. */
-export type Outcome = boolean | Partial<Pod['status']>
+/** What becomes of a pod on its node: true runs it, false leaves it pending, a status is what it says, a number asks again
+ * after so many milliseconds. */
+export type Outcome = boolean | number | Partial<Pod['status']>
 export interface TestOptions {
   readonly nodes?: number
   readonly settings?: ControllerSettings
@@ -77,7 +82,7 @@ export async function testCluster(controllers: readonly Controller[], options: T
   const random = seededRandom(7)
   const log = collectingLog()
   const store = openMemoryStore({ clock })
-  const server = await createApiServer({
+  const serverOptions = {
     store,
     kinds: builtinKinds.some((k) => k.plural === 'events')
       ? builtinKinds
@@ -88,10 +93,20 @@ export async function testCluster(controllers: readonly Controller[], options: T
     nodes: { connect: unavailable },
     settings: { advertiseAddress: '192.0.2.1' },
     log,
-  })
-  const client = createClient(server.transport({ name: 'system:admin', groups: ['system:masters'] }))
+  }
+  let server = await createApiServer(serverOptions)
+  const admin = { name: 'system:admin', groups: ['system:masters'] }
+  let life = new AbortController()
+  const transport: Transport = {
+    async send(request) {
+      if (life.signal.aborted) throw new TransportError('dial tcp: connection refused')
+      const signal = request.signal === undefined ? life.signal : AbortSignal.any([life.signal, request.signal])
+      return server.transport(admin).send({ ...request, signal })
+    },
+  }
+  const client = createClient(transport)
   const informers = createInformerFactory({ client, clock, random, log })
-  const wired = options.wire?.(server.transport({ name: 'system:admin', groups: ['system:masters'] }))
+  const wired = options.wire?.(transport)
   const ownClient = wired === undefined ? client : createClient(wired)
   const ownInformers =
     wired === undefined ? informers : createInformerFactory({ client: ownClient, clock, random, log })
@@ -104,6 +119,7 @@ export async function testCluster(controllers: readonly Controller[], options: T
       : () => {}
   const cluster: TestCluster = {
     client,
+    transport,
     clock,
     informers,
     log,
@@ -126,6 +142,17 @@ export async function testCluster(controllers: readonly Controller[], options: T
         .filter((event) => event.involvedObject.name === name)
         .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
         .map((event) => `${event.reason}: ${event.message}`)
+    },
+    async restartServer() {
+      life.abort()
+      let over = false
+      const restarted = (async () => {
+        await server.close()
+        server = await createApiServer(serverOptions)
+        life = new AbortController()
+        over = true
+      })()
+      while (!over) await Promise.race([restarted, clock.advance(10)])
     },
     async stop() {
       stopNodes()
@@ -192,6 +219,7 @@ async function simulateNodes(
       if (pod.status.phase !== 'Pending' || isPodTerminal(pod)) return
       const outcome = runs(pod)
       if (outcome === false) return
+      if (typeof outcome === 'number') return outcome
       const lastTransitionTime = formatTime(clock.now())
       const podIP = `10.244.${Math.floor(++address / 250)}.${(address % 250) + 1}`
       const conditions = ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
