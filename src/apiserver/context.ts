@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts'
 import type { Client } from '../client/client.ts'
 import type { SchedulingAdvice } from '../why/scheduling-advice.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
+import type { Auditing } from './audit/audit.ts'
 import type { Authenticator } from './authentication/authenticator.ts'
 import type { CheckedToken } from './authentication/bearer-tokens.ts'
 import type { Authorizer } from './authorization/authorizer.ts'
@@ -46,6 +47,8 @@ export interface ServerContext {
   /** The scheduler of this process; undefined where another member schedules. */
   readonly advice: () => SchedulingAdvice | undefined
   readonly flowControl: FlowControl
+  /** Undefined: nothing is audited. */
+  readonly audit: Auditing | undefined
   /** More metrics in the same text, of whoever runs the server (its process). */
   readonly ownMetrics: () => string
   readonly options: ServerSettings

@@ -1,4 +1,6 @@
 // The way of a request, in order. Each step is a file of its own; this one only says what comes after what.
+import { ApiError } from '../api/machinery/errors.ts'
+import { type AuditTrail, auditRefused, beginAudit } from './audit/audit.ts'
 import { authenticate } from './authentication/authenticator.ts'
 import { impersonate } from './authentication/impersonation.ts'
 import { authorizeRequest } from './authorization/authorize-request.ts'
@@ -30,8 +32,36 @@ export async function handle(pipeline: Pipeline, request: ApiRequest): Promise<A
 
 async function answer(pipeline: Pipeline, request: ApiRequest, info: RequestInfo): Promise<ApiResponse> {
   const { server } = pipeline
-  const caller = await authenticate(request, pipeline.authenticators, server.options.anonymousAuth)
+  const { anonymousAuth } = server.options
+  let caller: UserInfo
+  try {
+    caller = await authenticate(request, pipeline.authenticators, anonymousAuth)
+  } catch (error) {
+    if (error instanceof ApiError) auditRefused(server, request, info, error)
+    throw error
+  }
+  const trail = beginAudit(server, request, info, caller)
+  if (trail === undefined) return actAndSeat(pipeline, request, info, caller, undefined)
+  trail.received()
+  let response: ApiResponse
+  try {
+    response = await actAndSeat(pipeline, trail.watched(), info, caller, trail)
+  } catch (error) {
+    response = respondError(server, request, error)
+  }
+  return trail.answered(response)
+}
+
+async function actAndSeat(
+  pipeline: Pipeline,
+  request: ApiRequest,
+  info: RequestInfo,
+  caller: UserInfo,
+  trail: AuditTrail | undefined,
+): Promise<ApiResponse> {
+  const { server } = pipeline
   const user = await impersonate(request, caller, server.authorizer)
+  trail?.actsAs(user)
   // Callers in this process are bounded by their own queues, and must not wait behind those that they serve.
   if (request.user !== undefined) return work(pipeline, request, info, user)
   const pending = server.flowControl.enter(server, user, info)
@@ -54,7 +84,7 @@ async function work(
   info: RequestInfo,
   user: UserInfo,
 ): Promise<ApiResponse> {
-  await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info)
+  await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info, request.audit)
   if (!info.isResource) return (await paths(server, request, info, user)) ?? pageNotFound()
   return dispatchResource(server, request, info, user)
 }

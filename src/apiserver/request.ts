@@ -42,6 +42,14 @@ export interface ApiRequest {
   readonly sourceAddress?: string
   /** The client asks to leave HTTP: exec, attach, port-forward, proxied upgrades. */
   readonly upgrade?: string
+  /** Set by the pipeline where the audit policy wants to hear of this request. */
+  readonly audit?: AuditNotes
+}
+
+/** What steps of a request tell the audit log beside what it sees itself. */
+export interface AuditNotes {
+  /** Adds an annotation; the first value of a key stays. */
+  annotate(key: string, value: string): void
 }
 
 /** Where a streamed answer is written to. */

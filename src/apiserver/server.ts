@@ -1,5 +1,6 @@
 // The API server as a value: give it a store, kinds and ports, and it answers requests. No sockets, no timers of its own
 // beyond the clock port, no global state: a test or a page may hold several.
+import type { EncryptionConfiguration } from '../api/encryption/encryption-configuration.ts'
 import type { Kind } from '../api/machinery/kind.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Identity } from '../ports/identity.ts'
@@ -12,6 +13,7 @@ import type { Store } from '../store/store.ts'
 import { createClient } from '../client/api-client.ts'
 import { admissionPlugins } from './admission/all.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
+import type { Auditing } from './audit/audit.ts'
 import { clientCertificates } from './authentication/authenticator.ts'
 import { bearerTokens, staticTokens } from './authentication/bearer-tokens.ts'
 import { bootstrapTokens } from './authentication/bootstrap-tokens.ts'
@@ -26,6 +28,7 @@ import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
 import { apiserver, bootstrap } from './bootstrap.ts'
 import { extensionsOf } from './extensions/all.ts'
+import { encryptedStore, transformersByKey } from './encryption/encrypted-store.ts'
 import { FlowControl } from './flowcontrol/flow-control.ts'
 import { Metrics } from './metrics.ts'
 import { HotLists } from './responders/hot-lists.ts'
@@ -47,6 +50,10 @@ export interface ApiServerOptions {
   readonly settings?: Partial<ServerSettings>
   /** Bearer tokens that are known from the start. */
   readonly tokens?: ReadonlyMap<string, UserInfo>
+  /** Without it objects lie in the store as they are. */
+  readonly encryption?: EncryptionConfiguration
+  /** Without it nothing is audited. */
+  readonly audit?: Auditing
   readonly admission?: readonly AdmissionPlugin[]
   readonly authorizers?: readonly Authorizer[]
   /** Prometheus text that /metrics shows beside the server's own. */
@@ -79,7 +86,11 @@ const defaults: ServerSettings = {
 
 /** Starts the server: loads what every request needs and writes the objects that must always exist. */
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { store, clock, random, identity, nodes } = options
+  const { clock, random, identity, nodes, encryption } = options
+  const store =
+    encryption === undefined
+      ? options.store
+      : encryptedStore(options.store, transformersByKey(encryption, options.kinds, random))
   const log = options.log ?? silentLog
   const feed = new Feed(store, clock, log)
   const resources = new ResourceRegistry(store, feed, options.defer ?? queueMicrotask)
@@ -114,6 +125,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     readiness,
     hotLists: new HotLists(),
     metrics: new Metrics(),
+    audit: options.audit,
     flowControl: new FlowControl(clock, settings.maxRequestsInflight),
     ownMetrics: options.metrics ?? (() => ''),
     clientFor: (user) => createClient(directTransport((request) => handle(pipeline, request), user)),

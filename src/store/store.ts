@@ -14,6 +14,8 @@ export interface KeyValue {
   readonly modRevision: number
   /** Number of writes since creation, 1 for the first. */
   readonly version: number
+  /** Set by a layer above the engine: the value lies in the store in another form than it would be written in today. */
+  readonly stale?: boolean
 }
 
 export type StoreEvent =

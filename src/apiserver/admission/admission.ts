@@ -3,7 +3,7 @@
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { Draft, JsonObject, ObjectSchema } from '../../api/machinery/schema.ts'
 import type { ResourceRequest, ServerContext } from '../context.ts'
-import type { UserInfo } from '../request.ts'
+import type { AuditNotes, UserInfo } from '../request.ts'
 import type { ServedResource } from '../resources.ts'
 import { Mutations } from './mutations.ts'
 
@@ -43,6 +43,8 @@ export interface AdmissionRequest {
   /** CreateOptions, UpdateOptions or DeleteOptions; undefined for CONNECT. */
   readonly options: JsonObject | undefined
   readonly warnings: string[]
+  /** Takes annotations for the audit log, where the request is audited. */
+  readonly audit: AuditNotes | undefined
 }
 
 export interface AdmissionPlugin {

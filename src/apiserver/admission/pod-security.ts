@@ -75,6 +75,7 @@ function check(request: AdmissionRequest, namespace: Namespace): void {
   if (pod === undefined) return
   if (isPod && request.operation === 'UPDATE' && !isSignificant(request)) return
   const enforce = policyOf(namespace, 'enforce')
+  note(request, pod, isPod ? enforce : undefined, policyOf(namespace, 'audit'))
   if (isPod && enforce.level !== 'privileged') {
     const found = violationsOf(pod, enforce.level)
     if (found.length > 0) {
@@ -93,6 +94,17 @@ function check(request: AdmissionRequest, namespace: Namespace): void {
       `would violate PodSecurity ${JSON.stringify(`${warn.level}:${warn.version}`)}: ${found.join(', ')}`,
     )
   }
+}
+
+/** What the audit log is told: the policy that a pod was held to, and what violates the one that only watches. */
+function note({ audit }: AdmissionRequest, pod: PodView, enforce: Policy | undefined, watched: Policy): void {
+  if (audit === undefined) return
+  if (enforce !== undefined) audit.annotate(`${prefix}enforce-policy`, `${enforce.level}:${enforce.version}`)
+  if (watched.level === 'privileged') return
+  const found = violationsOf(pod, watched.level)
+  if (found.length === 0) return
+  const policy = JSON.stringify(`${watched.level}:${watched.version}`)
+  audit.annotate(`${prefix}audit-violations`, `would violate PodSecurity ${policy}: ${found.join(', ')}`)
 }
 
 /** Most updates cannot change what the standards look at. */

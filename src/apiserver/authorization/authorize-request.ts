@@ -1,6 +1,6 @@
 // Turns a request into the question that authorizers answer, and a refusal into upstream's sentence.
 import { ApiError } from '../../api/machinery/errors.ts'
-import type { UserInfo } from '../request.ts'
+import type { AuditNotes, UserInfo } from '../request.ts'
 import type { RequestInfo } from '../request-info.ts'
 import type { AuthorizationAttributes, Authorizer } from './authorizer.ts'
 
@@ -18,10 +18,17 @@ export const attributesOf = (user: UserInfo, info: RequestInfo): AuthorizationAt
 })
 
 /** Throws Forbidden. */
-export async function authorizeRequest(authorizer: Authorizer, user: UserInfo, info: RequestInfo): Promise<void> {
+export async function authorizeRequest(
+  authorizer: Authorizer,
+  user: UserInfo,
+  info: RequestInfo,
+  audit: AuditNotes | undefined,
+): Promise<void> {
   const attributes = attributesOf(user, info)
   const pending = authorizer.authorize(attributes)
   const decision = pending instanceof Promise ? await pending : pending
+  audit?.annotate('authorization.k8s.io/decision', decision.decision === 'allow' ? 'allow' : 'forbid')
+  audit?.annotate('authorization.k8s.io/reason', decision.reason)
   if (decision.decision !== 'allow') throw refusal(attributes, decision.reason)
 }
 

@@ -83,6 +83,7 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
     oldObject: undefined,
     options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   if (await mutateAdmission(admission, server)) {
     claim()

@@ -171,6 +171,7 @@ async function deleteOnce(
     oldObject: object,
     options: { kind: 'DeleteOptions', apiVersion: 'meta.k8s.io/v1', ...(options as JsonObject) },
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   if (!admitted) {
     await mutateAdmission(admission, server)

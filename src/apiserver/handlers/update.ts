@@ -165,6 +165,7 @@ async function writeOnce(
     options: writeOptions(call, 'UpdateOptions'),
     facade: rule.facade,
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   if (await mutateAdmission(admission, server)) {
     settleNamespace(call, draft)

@@ -152,12 +152,13 @@ export class Collection implements FeedListener {
     const known = this.written.get(kv.value)
     let object: KubeObject
     let value = kv.value
-    let stale = false
+    let stale = kv.stale === true
     if (known === undefined) {
       const stored = decodeValue(kv.value, kv.modRevision)
       object = this.normalize?.(stored) ?? stored
-      stale = object !== stored || !hasLayout(this.layout, kv.value)
-      if (stale) value = encodeValue(this.layout, object)
+      const rewritten = object !== stored || !hasLayout(this.layout, kv.value)
+      if (rewritten) value = encodeValue(this.layout, object)
+      stale ||= rewritten
     } else {
       object = { ...known, metadata: { ...known.metadata, resourceVersion: String(kv.modRevision) } }
     }

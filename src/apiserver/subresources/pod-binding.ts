@@ -53,6 +53,7 @@ export async function bindPod(call: ResourceRequest): Promise<Outcome> {
     shape: { apiVersion: 'v1', kind: 'Binding', schema: bindings.schema },
     options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   await mutateAdmission(admission, server)
   await validateAdmission(admission, server)

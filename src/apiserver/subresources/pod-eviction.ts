@@ -69,6 +69,7 @@ async function admit(call: ResourceRequest, eviction: Eviction): Promise<void> {
     shape: { apiVersion: 'policy/v1', kind: 'Eviction', schema: evictionKind.schema },
     options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   await mutateAdmission(admission, call.server)
   await validateAdmission(admission, call.server)

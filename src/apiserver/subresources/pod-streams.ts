@@ -67,6 +67,7 @@ export async function admitConnect(call: ResourceRequest): Promise<void> {
     shape: { apiVersion: 'v1', kind: connectKind(call) },
     options: undefined,
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   await mutateAdmission(request, call.server)
   await validateAdmission(request, call.server)

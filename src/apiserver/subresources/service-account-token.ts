@@ -63,6 +63,7 @@ export async function requestToken(call: ResourceRequest): Promise<Outcome> {
     shape: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', schema: tokenRequests.schema },
     options: writeOptions(call, 'CreateOptions'),
     warnings: call.warnings,
+    audit: call.request.audit,
   }
   await mutateAdmission(admission, server)
   await validateAdmission(admission, server)

@@ -63,6 +63,7 @@ export const internalError = (message: string): ApiError =>
 
 function accepted({ request }: Attributes, name: string, answer: AdmissionAnswer): AdmissionAnswer {
   for (const warning of answer.warnings) if (!request.warnings.includes(warning)) request.warnings.push(warning)
+  for (const [key, value] of Object.entries(answer.auditAnnotations)) request.audit?.annotate(`${name}/${key}`, value)
   if (answer.allowed) return answer
   throw denial(name, answer.result)
 }
