@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly kinds?: readonly Kind[]
   readonly settings?: ApiServerOptions['settings']
   readonly tokens?: ApiServerOptions['tokens']
+  readonly audit?: ApiServerOptions['audit']
+  readonly encryption?: ApiServerOptions['encryption']
   /** Default: all. An empty list is a bare API server. */
   readonly controllers?: readonly Controller[]
   readonly controllerSettings?: ControllerSettings
@@ -100,6 +102,8 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     ...(ports.outgoing === undefined ? {} : { outgoing: ports.outgoing }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
     ...(options.tokens === undefined ? {} : { tokens: options.tokens }),
+    ...(options.audit === undefined ? {} : { audit: options.audit }),
+    ...(options.encryption === undefined ? {} : { encryption: options.encryption }),
   })
   const clientFor = (name: string, groups: readonly string[], userAgent: string) =>
     createClient(api.transport({ name, groups: [...groups, 'system:authenticated'] }), { userAgent })

@@ -22,6 +22,7 @@ import type { NodeApi } from '../ports/node-api.ts'
 import { startHistoryKeeper } from '../store/history.ts'
 import type { Store } from '../store/store.ts'
 import { kubeconfigPath, logPath, removeRunState, writeRunState } from './data-dir.ts'
+import { type ApiChoice, openApi } from './api-flags.ts'
 import { lockDataDir } from './data-lock.ts'
 import { keepJoinObjects } from './join-objects.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
@@ -41,6 +42,7 @@ export interface ServeOptions {
   readonly node: NodeSettings | undefined
   /** How other machines reach the API; default: the address on the default route. */
   readonly advertiseAddress: string | undefined
+  readonly api: ApiChoice
 }
 
 /** Takes what was begun away again, last things first. */
@@ -94,6 +96,8 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     hostNode?.release()
     await removeAll(0)
   })
+  const chosen = openApi(options.api, log)
+  undo.push(() => chosen.close())
   const store = await openStore(options, ports)
   undo.push(() => store.close())
   const history = await startHistoryKeeper({
@@ -105,7 +109,8 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const advertiseAddress = podsReach(http.address, plan.dnsAddress, addresses)
   const started = await startCluster(ports, {
     store,
-    settings: { serviceCidrs: network.serviceCidrs, advertiseAddress, port: http.port },
+    settings: { serviceCidrs: network.serviceCidrs, advertiseAddress, port: http.port, ...chosen.settings },
+    ...chosen.options,
     clusterCidrs: network.clusterCidrs,
     dnsAddresses: network.dnsAddresses,
     dialer: tunnels,
@@ -145,6 +150,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     await Promise.all([http.close(500), forPods?.close(500), kubeletPort?.close(0)])
     hostNode?.release()
     await store.close()
+    chosen.close()
     if (pods === 'remove') await removeAll()
     removeRunState(dataDir)
     await undo[0]?.()

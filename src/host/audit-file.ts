@@ -28,7 +28,7 @@ export interface AuditFileOptions {
   readonly onError: (error: Error) => void
 }
 export interface AuditFile extends AuditLog {
-  /** Writes what waits and closes the file. */
+  /** Writes what waits and closes the file; idempotent. */
   close(): void
 }
 
@@ -40,6 +40,7 @@ export function openAuditFile(options: AuditFileOptions): AuditFile {
   const { path, maxBytes = 100 * megabyte, onError } = options
   let waiting: AuditEvent[] = []
   let scheduled: NodeJS.Immediate | undefined
+  let closed = false
   let file = path === '-' ? stdout : openAppending(path)
   let size = path === '-' ? 0 : fstatSync(file).size
 
@@ -68,10 +69,13 @@ export function openAuditFile(options: AuditFileOptions): AuditFile {
   }
   return {
     write(event) {
+      if (closed) return
       waiting.push(event)
       scheduled ??= setImmediate(flush)
     },
     close() {
+      if (closed) return
+      closed = true
       if (scheduled !== undefined) clearImmediate(scheduled)
       flush()
       if (path !== '-') closeSync(file)

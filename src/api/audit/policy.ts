@@ -2,11 +2,11 @@
 // (https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/)
 import type { ConfigKind } from '../machinery/config-file.ts'
 import { type FieldError, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
-import { array, boolean, type Infer, object, optional, required, string } from '../machinery/schema.ts'
+import { array, boolean, type Infer, object, optional, string } from '../machinery/schema.ts'
 
 const words = () => optional(0, array(string()))
 const policyRule = object('', {
-  level: required(0, string()),
+  level: optional(0, string()),
   users: words(),
   userGroups: words(),
   verbs: words(),
@@ -23,12 +23,12 @@ const schema = object('', {
   apiVersion: optional(0, string()),
   kind: optional(0, string()),
   metadata: optional(0, object('', { name: optional(0, string()) })),
-  rules: required(0, array(policyRule)),
+  rules: optional(0, array(policyRule)),
   omitStages: words(),
   omitManagedFields: optional(0, boolean()),
 })
 export type AuditPolicy = Infer<typeof schema>
-export type AuditPolicyRule = AuditPolicy['rules'][number]
+export type AuditPolicyRule = Infer<typeof policyRule>
 
 const levels = ['None', 'Metadata', 'Request', 'RequestResponse']
 const stages = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic']
@@ -37,7 +37,7 @@ export const auditPolicies: ConfigKind<AuditPolicy> = {
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
   schema,
-  validate: ({ rules, omitStages }) => [
+  validate: ({ rules = [], omitStages }) => [
     ...(rules.length === 0 ? [requiredField('rules', 'a policy without rules writes nothing')] : []),
     ...rules.flatMap((rule, i) => validateRule(rule, `rules[${i}]`)),
     ...(omitStages ?? []).flatMap((stage, i) => validateStage(stage, `omitStages[${i}]`)),
@@ -48,8 +48,9 @@ const validateStage = (stage: string, at: string): FieldError[] =>
 
 function validateRule(rule: AuditPolicyRule, at: string): FieldError[] {
   const errors: FieldError[] = []
-  if (rule.level === '') errors.push(requiredField(`${at}.level`))
-  else if (!levels.includes(rule.level)) errors.push(notSupportedField(`${at}.level`, rule.level, levels))
+  const { level = '' } = rule
+  if (level === '') errors.push(requiredField(`${at}.level`))
+  else if (!levels.includes(level)) errors.push(notSupportedField(`${at}.level`, level, levels))
   const urls = rule.nonResourceURLs ?? []
   if (urls.length > 0 && ((rule.resources ?? []).length > 0 || (rule.namespaces ?? []).length > 0))
     errors.push(

@@ -2,10 +2,10 @@
 // file, not an object of the API. (https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/)
 import type { ConfigKind } from '../machinery/config-file.ts'
 import { duplicateField, type FieldError, forbiddenField, invalidField, requiredField } from '../machinery/errors.ts'
-import { any, array, type Infer, object, optional, required, string } from '../machinery/schema.ts'
+import { any, array, type Infer, object, optional, string } from '../machinery/schema.ts'
 
 const keys = object('', {
-  keys: required(0, array(object('', { name: required(0, string()), secret: required(0, string()) }))),
+  keys: optional(0, array(object('', { name: optional(0, string()), secret: optional(0, string()) }))),
 })
 const provider = object('', {
   aesgcm: optional(0, keys),
@@ -17,12 +17,13 @@ const provider = object('', {
 const schema = object('', {
   apiVersion: optional(0, string()),
   kind: optional(0, string()),
-  resources: required(
+  resources: optional(
     0,
-    array(object('', { resources: required(0, array(string())), providers: required(0, array(provider)) })),
+    array(object('', { resources: optional(0, array(string())), providers: optional(0, array(provider)) })),
   ),
 })
 export type EncryptionConfiguration = Infer<typeof schema>
+type Entry = NonNullable<EncryptionConfiguration['resources']>[number]
 export type EncryptionProvider = Infer<typeof provider>
 export type KeyedProvider = 'aesgcm' | 'aescbc' | 'secretbox'
 
@@ -30,7 +31,7 @@ export const encryptionConfigurations: ConfigKind<EncryptionConfiguration> = {
   apiVersion: 'apiserver.config.k8s.io/v1',
   kind: 'EncryptionConfiguration',
   schema,
-  validate: ({ resources }) => [
+  validate: ({ resources = [] }) => [
     ...(resources.length === 0 ? [requiredField('resources', 'at least one resource is needed')] : []),
     ...resources.flatMap((entry, i) => validateEntry(entry, `resources[${i}]`)),
   ],
@@ -44,10 +45,10 @@ const keySizes: Readonly<Record<KeyedProvider, readonly number[]>> = {
 }
 export const keyedProviders = Object.keys(keySizes) as KeyedProvider[]
 
-function validateEntry(entry: EncryptionConfiguration['resources'][number], at: string): FieldError[] {
+function validateEntry({ resources = [], providers = [] }: Entry, at: string): FieldError[] {
   const errors: FieldError[] = []
-  if (entry.resources.length === 0) errors.push(requiredField(`${at}.resources`, 'at least one resource is needed'))
-  entry.resources.forEach((resource, i) => {
+  if (resources.length === 0) errors.push(requiredField(`${at}.resources`, 'at least one resource is needed'))
+  resources.forEach((resource, i) => {
     const here = `${at}.resources[${i}]`
     if (resource !== resource.toLowerCase())
       errors.push(invalidField(here, resource, 'resource name has capital letters'))
@@ -60,8 +61,8 @@ function validateEntry(entry: EncryptionConfiguration['resources'][number], at: 
         ),
       )
   })
-  if (entry.providers.length === 0) errors.push(requiredField(`${at}.providers`, 'at least one provider is needed'))
-  entry.providers.forEach((one, i) => errors.push(...validateProvider(one, `${at}.providers[${i}]`)))
+  if (providers.length === 0) errors.push(requiredField(`${at}.providers`, 'at least one provider is needed'))
+  providers.forEach((one, i) => errors.push(...validateProvider(one, `${at}.providers[${i}]`)))
   return errors
 }
 
@@ -91,18 +92,18 @@ function validateProvider(one: EncryptionProvider, at: string): FieldError[] {
     ]
   return keyedProviders.flatMap((name) => {
     const found = one[name]
-    return found === undefined ? [] : validateKeys(found.keys, keySizes[name], `${at}.${name}.keys`)
+    return found === undefined ? [] : validateKeys(found.keys ?? [], keySizes[name], `${at}.${name}.keys`)
   })
 }
 
 function validateKeys(
-  list: readonly { readonly name: string; readonly secret: string }[],
+  list: readonly { readonly name?: string | undefined; readonly secret?: string | undefined }[],
   sizes: readonly number[],
   at: string,
 ): FieldError[] {
   if (list.length === 0) return [requiredField(at, 'at least one key is needed')]
   const seen = new Set<string>()
-  return list.flatMap(({ name, secret }, i): FieldError[] => {
+  return list.flatMap(({ name = '', secret = '' }, i): FieldError[] => {
     const here = `${at}[${i}]`
     if (name === '') return [requiredField(`${here}.name`)]
     if (name.includes(':')) return [invalidField(`${here}.name`, name, 'a key name must not contain a colon')]

@@ -13,7 +13,7 @@ export interface AuditDecision {
 
 /** Undefined where nothing is. `user` is who sent the request, not who it acts as. */
 export function decideAudit(policy: AuditPolicy, user: UserInfo, info: RequestInfo): AuditDecision | undefined {
-  const rule = policy.rules.find((candidate) => fits(candidate, user, info))
+  const rule = policy.rules?.find((candidate) => fits(candidate, user, info))
   if (rule === undefined || rule.level === 'None') return undefined
   const omitted = [...(policy.omitStages ?? []), ...(rule.omitStages ?? [])]
   return {

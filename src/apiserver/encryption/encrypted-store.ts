@@ -15,13 +15,13 @@ export type TransformerOfKey = (key: string) => Transformer | undefined
 /** The first entry that names a resource decides. Names are plural.group ("secrets", "deployments.apps"), "*.group", "*." for
  * the core group, "*.*" for everything. */
 export function transformersByKey(
-  { resources }: EncryptionConfiguration,
+  { resources = [] }: EncryptionConfiguration,
   kinds: readonly Kind[],
   random: Random,
 ): TransformerOfKey {
   const entries = resources.map((entry) => ({
-    names: new Set(entry.resources),
-    transformer: transformerOf(entry.providers, random),
+    names: new Set(entry.resources ?? []),
+    transformer: transformerOf(entry.providers ?? [], random),
   }))
   const forResource = (group: string, plural: string): Transformer | undefined => {
     const names = [group === '' ? plural : `${plural}.${group}`, `*.${group}`, '*.*']

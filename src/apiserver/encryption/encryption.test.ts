@@ -114,8 +114,8 @@ describe('objects at rest', () => {
 })
 
 describe('a sealed value', () => {
-  const { providers } = config(`[${keyed('aesgcm', ['k', key(3)])}]`).resources[0] ?? { providers: [] }
-  const transformer = transformerOf(providers, testRandom())
+  const [entry] = config(`[${keyed('aesgcm', ['k', key(3)])}]`).resources ?? []
+  const transformer = transformerOf(entry?.providers ?? [], testRandom())
   const plain = new TextEncoder().encode('hello')
   it('opens only in its own place, unchanged', () => {
     const sealed = transformer.seal(plain, '/registry/secrets/a/b')
@@ -148,6 +148,7 @@ it.each([
     '[{aesgcm: {keys: [{name: a, secret: "?"}]}}]',
     'resources[0].providers[0].aesgcm.keys[0].secret: Invalid value: "REDACTED": secrets must be base64 encoded',
   ],
+  ['[{aesgcm: {}}]', 'resources[0].providers[0].aesgcm.keys: Required value: at least one key is needed'],
   ['[{rot13: {}}]', 'unknown field "resources[0].providers[0].rot13"'],
 ])('providers %s are refused', (providers, message) => {
   expect(() => config(providers)).toThrow(new ConfigError(message))

@@ -93,7 +93,7 @@ function ciphersOf(provider: EncryptionProvider, random: Random): Cipher[] {
   if (provider.identity !== undefined) return [identity]
   return keyedProviders.flatMap((name) =>
     (provider[name]?.keys ?? []).map((key) => {
-      const secret = keyBytes(key.secret)
+      const secret = keyBytes(key.secret ?? '')
       if (secret === undefined) throw new Error(`key ${key.name} is not base64`)
       return { prefix: encoder.encode(`k8s:enc:${name}:v1:${key.name}:`), ...ciphers[name](secret, random) }
     }),

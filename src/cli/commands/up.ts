@@ -1,5 +1,6 @@
 // cox up: checks what can be checked before anything is begun, then serves here or in a process of its own.
 import { isIP } from 'node:net'
+import { apiChoiceOf, apiFlags } from '../api-flags.ts'
 import { type Command, CliError, dataDirFlag, type Invocation, out } from '../command.ts'
 import { dataDirOf, kubeconfigPath, runningServer } from '../data-dir.ts'
 import { listenOf } from '../listen.ts'
@@ -28,6 +29,7 @@ export const serverFlags = {
   },
   kubeconfig: { type: 'string', value: 'FILE', help: 'merge the context "coxswain" into this file too' },
   detach: { type: 'boolean', short: 'd', help: 'return when the cluster is ready, and leave it running' },
+  ...apiFlags,
 } as const satisfies Command['flags']
 
 export const up: Command = {
@@ -74,6 +76,7 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
     store: storeOf(call.flag('store')),
     kubeconfig: call.flag('kubeconfig'),
     advertiseAddress: addressOf(call.flag('advertise-address')),
+    api: apiChoiceOf(call),
   }
 }
 function addressOf(text: string | undefined): string | undefined {
