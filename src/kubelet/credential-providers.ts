@@ -156,7 +156,7 @@ function readAnswer(said: unknown, provider: Provider, nowMs: number) {
   const auths = Object.entries(isTable(auth) ? auth : {}).flatMap(([pattern, entry]) => {
     const { username, password } = isTable(entry) ? entry : {}
     if (typeof username !== 'string' || typeof password !== 'string') return []
-    return [[pattern, { username, password, serverAddress: pattern }] as const]
+    return [[pattern, { username, password }] as const]
   })
   auths.sort(([a], [b]) => longestFirst(a, b))
   const answer: Answer = { auths, untilMs: nowMs + cacheMs }

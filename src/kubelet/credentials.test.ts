@@ -19,7 +19,7 @@ describe('credentialsFor', () => {
   })
   it('reads the encoded pair, and survives what is not JSON', () => {
     expect(credentialsFor('q.io/a', [secret({ 'q.io': { auth: btoa('me:s:3') } })])).toEqual([
-      { username: 'me', password: 's:3', serverAddress: 'q.io' },
+      { username: 'me', password: 's:3' },
     ])
     expect(credentialsFor('q.io/a', [{ data: { '.dockerconfigjson': btoa('{') } }, {}])).toEqual([])
   })

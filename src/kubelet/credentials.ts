@@ -13,7 +13,8 @@ interface DockerEntry {
   readonly identitytoken?: string
   readonly registrytoken?: string
 }
-function toAuth(server: string, entry: DockerEntry): RegistryAuth {
+/** Without the server: containerd takes it for a URL, and gives nothing to a host that it does not find in it. */
+function toAuth(entry: DockerEntry): RegistryAuth {
   let { username, password } = entry
   if (entry.auth !== undefined && (username === undefined || password === undefined)) {
     const [user, ...rest] = text(entry.auth).split(':')
@@ -25,7 +26,6 @@ function toAuth(server: string, entry: DockerEntry): RegistryAuth {
     ...(password === undefined ? {} : { password }),
     ...(entry.identitytoken === undefined ? {} : { identityToken: entry.identitytoken }),
     ...(entry.registrytoken === undefined ? {} : { registryToken: entry.registrytoken }),
-    serverAddress: server,
   }
 }
 
@@ -80,5 +80,5 @@ export function credentialsFor(image: string, secrets: readonly SecretData[]): r
     .flatMap((secret) => entriesOf(secret))
     .filter(([server]) => fits(server, path))
     .sort(([a], [b]) => longestFirst(a, b))
-    .map(([server, entry]) => toAuth(server, entry))
+    .map(([, entry]) => toAuth(entry))
 }

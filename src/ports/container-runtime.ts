@@ -301,7 +301,6 @@ export interface RegistryAuth {
   readonly username?: string
   readonly password?: string
   readonly auth?: string
-  readonly serverAddress?: string
   readonly identityToken?: string
   readonly registryToken?: string
 }

@@ -240,7 +240,6 @@ const authConfig = message({
   username: string(1),
   password: string(2),
   auth: string(3),
-  serverAddress: string(4),
   identityToken: string(5),
   registryToken: string(6),
 })
