@@ -6,10 +6,12 @@ import { applyDefaults } from './defaults.ts'
 import { ApiError } from './errors.ts'
 import {
   type FieldSet,
+  fieldSetText,
   intersect,
   parseFieldSet,
   printPaths,
   sameSet,
+  share,
   subtract,
   subtractAll,
   unite,
@@ -373,6 +375,24 @@ describe('field sets', () => {
         expect(intersect(fieldsOf(place, withoutFields(place, b, claimed) ?? {}) ?? {}, claimed)).toEqual({})
       }),
       { numRuns: 150 },
+    )
+  })
+  it('that are alike are one, and keep their text', () => {
+    const owned = (shard: string) =>
+      managedFields(update(undefined, 'm', { metadata: { labels: { shard } }, ...containers({ name: 'c' }) }))[0]
+    expect(owned('1')?.fieldsV1).toBe(owned('2')?.fieldsV1)
+    fc.assert(
+      fc.property(
+        unique.map((value) => fieldsOf(place, value) ?? {}),
+        (set) => {
+          const shared = share(set)
+          expect(shared).toEqual(set)
+          expect(share(JSON.parse(JSON.stringify(set)) as FieldSet)).toBe(shared)
+          expect(fieldSetText(shared)).toBe(JSON.stringify(set))
+          expect(parseFieldSet(shared as Json)).toBe(shared)
+        },
+      ),
+      { numRuns: 100 },
     )
   })
   it('read only what is a set', () => {

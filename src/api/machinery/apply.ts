@@ -1,6 +1,7 @@
 // Server-side apply (KEP-555): who owns which field. An applied configuration is merged into the live object; it takes
 // away what the same manager claimed before and no longer does; it conflicts where it changes what others own. Every other
 // write is tracked as well, so that appliers learn of it.
+import { perSchema } from './compile.ts'
 import { decode } from './decode.ts'
 import { ApiError } from './errors.ts'
 import {
@@ -11,13 +12,15 @@ import {
   parseFieldSet,
   printPaths,
   sameSet,
+  share,
   subtract,
   subtractAll,
   unite,
 } from './field-set.ts'
 import { type Changes, compareFields, fieldsOf, FieldWalkError, mergeFields, withoutFields } from './field-walk.ts'
+import { freeze } from './freeze.ts'
 import type { ManagedFieldsEntry } from './meta.ts'
-import type { Json, JsonObject, ObjectSchema } from './schema.ts'
+import type { Json, JsonObject, ObjectSchema, Schema } from './schema.ts'
 import { formatTime } from './time.ts'
 
 export interface Writer {
@@ -245,7 +248,7 @@ function withoutManagedFields(object: JsonObject): JsonObject {
   return { ...object, metadata: rest }
 }
 /** What an object is before it is: what is always there. */
-const emptyObject = (schema: ObjectSchema): JsonObject => decode<JsonObject>(schema, {}).value as JsonObject
+const emptyObject = perSchema((schema: Schema): JsonObject => freeze(decode<JsonObject>(schema, {}).value))
 
 const identity = (writer: Writer, operation: Manager['operation']): Manager => ({
   manager: writer.manager,
@@ -305,7 +308,7 @@ function writeManagers(managers: readonly Manager[]): ManagedFieldsEntry[] {
         apiVersion,
         ...(time === undefined ? {} : { time }),
         fieldsType: 'FieldsV1',
-        fieldsV1: set as unknown as Json,
+        fieldsV1: share(set) as unknown as Json,
         ...(subresource === '' ? {} : { subresource }),
       }
       trusted.add(entry)

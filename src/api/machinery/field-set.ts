@@ -14,8 +14,78 @@ export const emptySet: FieldSet = Object.freeze({})
 const SELF = '.'
 /** A member without children. */
 export const leafNode: FieldSet = Object.freeze({})
-/** A member that has children added to it. */
-export const memberNode = (): FieldSetDraft => ({ [SELF]: leafNode })
+
+// Sets that are alike are one and the same where they can be: what a client owns in its thousandth Pod is what it owned in
+// the first. A node is found by walking a tree of its members in order, and costs nothing when it is there already.
+interface Branch {
+  node: FieldSet | undefined
+  readonly next: Map<string, Map<FieldSet, Branch>>
+}
+const branch = (): Branch => ({ node: undefined, next: new Map() })
+/** Labels and names make ever new sets: from this many branches on, the tree is begun anew. */
+const maxBranches = 20_000
+let tree = branch()
+let branches = 0
+const shared = new WeakMap<FieldSet, { text: string | undefined }>()
+const keepShared = (node: FieldSet): FieldSet => {
+  shared.set(node, { text: undefined })
+  return node
+}
+keepShared(leafNode)
+
+/** Builds the one shared node of a sequence of members, each a path element and a shared node. */
+export class SharedNode {
+  private at: Branch
+  private readonly elements: string[] = []
+  private readonly children: FieldSet[] = []
+  /** `itself` says whether the node is a member too. */
+  constructor(itself: boolean) {
+    if (branches > maxBranches) {
+      tree = branch()
+      branches = 0
+    }
+    this.at = tree
+    if (itself) this.add(SELF, leafNode)
+  }
+  add(element: string, child: FieldSet): void {
+    this.elements.push(element)
+    this.children.push(child)
+    let byChild = this.at.next.get(element)
+    if (byChild === undefined) this.at.next.set(element, (byChild = new Map()))
+    let next = byChild.get(child)
+    if (next === undefined) {
+      next = branch()
+      branches++
+      byChild.set(child, next)
+    }
+    this.at = next
+  }
+  done(): FieldSet {
+    if (this.elements.length === 0) return leafNode
+    if (this.at.node === undefined) {
+      const node: FieldSetDraft = {}
+      for (let i = 0; i < this.elements.length; i++) setKey(node, this.elements[i] as string, this.children[i])
+      this.at.node = keepShared(Object.freeze(node))
+    }
+    return this.at.node
+  }
+}
+/** The same set, shared. */
+export function share(set: FieldSet): FieldSet {
+  if (shared.has(set)) return set
+  const node = new SharedNode(false)
+  for (const element in set) {
+    const child = set[element]
+    if (child !== undefined) node.add(element, share(child))
+  }
+  return node.done()
+}
+/** The set as JSON text, made once for a shared one. */
+export function fieldSetText(set: unknown): string {
+  const known = shared.get(set as FieldSet)
+  if (known === undefined) return JSON.stringify(set)
+  return (known.text ??= JSON.stringify(set))
+}
 
 /** The empty set has no members; as a node below another one, `{}` is a member. */
 export const isEmptySet = (set: FieldSet): boolean => {
@@ -145,6 +215,7 @@ const byName = ([a]: readonly [string, Json], [b]: readonly [string, Json]): num
 export function parseFieldSet(value: Json | undefined, depth = 0): FieldSet | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || depth > 500) return undefined
   const source = value as JsonObject
+  if (shared.has(source as FieldSet)) return source as FieldSet
   let copy: Record<string, FieldSet> | undefined
   for (const element of Object.keys(source)) {
     const name = element === SELF ? SELF : canonicalElement(element)

@@ -13,7 +13,7 @@ import {
   fieldElement,
   keyElement,
   leafNode,
-  memberNode,
+  SharedNode,
   valueElement,
 } from './field-set.ts'
 import { ownMember, setKey } from './freeze.ts'
@@ -245,22 +245,25 @@ function sameItem(shape: Items, a: Json, b: Json): boolean {
 function everything(place: Place, value: Json): FieldSet {
   const shape = shapeOf(place, value)
   if (shape.type === 'leaf' || isEmpty(value)) return leafNode
-  const node = memberNode()
+  const node = new SharedNode(true)
   if (shape.type === 'fields') {
     const members = asObject(value)
     for (const name in members) {
       const member = members[name]
       if (member === undefined) continue
       const inner = shape.of(name)
-      node[inner.path] = everything(inner, member)
+      node.add(inner.path, everything(inner, member))
     }
   } else {
+    const seen = new Set<string>()
     asList(value).forEach((item, i) => {
       const element = elementOf(shape, item, i)
-      node[element] ??= everything(shape.item, item)
+      if (seen.has(element)) return
+      seen.add(element)
+      node.add(element, everything(shape.item, item))
     })
   }
-  return node
+  return node.done()
 }
 /** Values of different kinds of JSON replace each other as a whole. */
 const differInKind = (before: Json | undefined, after: Json | undefined): boolean =>

@@ -1,6 +1,7 @@
 // How an object lies in the store: our own JSON text without resourceVersion, always beginning with the same bytes for
 // one kind ({"kind":"Pod","apiVersion":"v1","metadata":{), so that the served form is the stored one with
 // "resourceVersion":"N", put in at a known place. An object is therefore turned into text once, when it is written.
+import { fieldSetText } from '../../api/machinery/field-set.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 
 const encoder = new TextEncoder()
@@ -23,15 +24,25 @@ export interface Writable {
   readonly metadata: object
 }
 
-/** The stored form. resourceVersion is left out; the order of the other fields is kept. */
+/** The stored form. resourceVersion is left out, managedFields come last in metadata; the order of the other fields is kept. */
 export function encodeValue(layout: Layout, object: Writable): Uint8Array {
   const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object as Writable & Record<string, unknown>
-  const { resourceVersion: _version, ...kept } = metadata as Record<string, unknown>
-  const meta = JSON.stringify(kept)
-  const tail = JSON.stringify(rest)
-  return encoder.encode(
-    tail === '{}' ? `${layout.headText}${meta.slice(1)}}` : `${layout.headText}${meta.slice(1)},${tail.slice(1)}`,
-  )
+  const { resourceVersion: _version, managedFields, ...kept } = metadata as Record<string, unknown>
+  const fields = managedFields === undefined ? '' : `"managedFields":${managersText(managedFields)}`
+  const meta = joined(JSON.stringify(kept).slice(1, -1), fields)
+  return encoder.encode(joined(`${layout.headText}${meta}}`, JSON.stringify(rest).slice(1, -1)) + '}')
+}
+const joined = (a: string, b: string): string => (a === '' || b === '' ? a + b : `${a},${b}`)
+/** A client's set of fields is mostly the one of its last write: its text is made once. */
+function managersText(managers: unknown): string {
+  if (!Array.isArray(managers)) return JSON.stringify(managers)
+  return `[${managers
+    .map((entry: Record<string, unknown>) => {
+      if (entry === null || typeof entry !== 'object' || entry['fieldsV1'] === undefined) return JSON.stringify(entry)
+      const { fieldsV1, ...head } = entry
+      return `{${joined(JSON.stringify(head).slice(1, -1), `"fieldsV1":${fieldSetText(fieldsV1)}`)}}`
+    })
+    .join(',')}]`
 }
 
 /** True when `value` is laid out as `layout` says (another writer's value may not be). */

@@ -27,6 +27,19 @@ describe('layout', () => {
     const framed = servedBytes(layout, value, 3, utf8('{"object":'), utf8('}\n'))
     expect(JSON.parse(textOf(framed)).object.metadata.resourceVersion).toBe('3')
   })
+  it('puts managedFields last, whatever they hold', () => {
+    const managed = (managedFields: unknown) =>
+      JSON.parse(textOf(encodeValue(layout, { metadata: { managedFields, name: 'a' } }))).metadata
+    const entry = { manager: 'm', fieldsV1: { 'f:spec': {} }, subresource: 'status' }
+    for (const fields of [[], [entry], [entry, { manager: 'n' }], [null], 'odd'])
+      expect(managed(fields)).toEqual({ name: 'a', managedFields: fields })
+    expect(Object.keys(managed([entry]))).toEqual(['name', 'managedFields'])
+    expect(JSON.parse(textOf(encodeValue(layout, { metadata: { managedFields: [entry] } })))).toEqual({
+      kind: layout.kind,
+      apiVersion: layout.apiVersion,
+      metadata: { managedFields: [entry] },
+    })
+  })
   it('joins lists of any length', () => {
     const value = encodeValue(layout, object)
     for (const count of [0, 1, 3]) {
