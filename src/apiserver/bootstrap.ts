@@ -1,6 +1,7 @@
 // Objects that exist in every cluster from the first moment: the system namespaces and priority classes, the range of
 // Service addresses, and the kubernetes Service with this server behind it. Each is created once; what an administrator
 // has made of it since is left alone, save this server's own address, which is kept up to date.
+import { dayOf, trackingConfigMap, trackingSince } from '../api/core/legacy-token.ts'
 import { ApiError } from '../api/machinery/errors.ts'
 import { systemPriorityClasses } from '../api/scheduling/priority-class.ts'
 import { bootstrapPolicy } from './bootstrap-policy.ts'
@@ -33,7 +34,15 @@ export async function bootstrap(server: ServerContext): Promise<void> {
       spec: { cidrs: server.options.serviceCidrs },
     }),
   ])
-  await Promise.all([ensureOwnService(server), bootstrapPolicy(server, (...request) => send(server, ...request))])
+  await Promise.all([
+    ensure(server, 'v1', 'configmaps', 'kube-system', {
+      kind: 'ConfigMap',
+      metadata: { name: trackingConfigMap },
+      data: { [trackingSince]: dayOf(server.clock.now()) },
+    }),
+    ensureOwnService(server),
+    bootstrapPolicy(server, (...request) => send(server, ...request)),
+  ])
 }
 
 /** The Service through which pods reach this server, and its endpoints. */

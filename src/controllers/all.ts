@@ -16,6 +16,7 @@ import { garbageCollector } from './garbage-collector.ts'
 import { ingressController } from './ingress.ts'
 import { jobController } from './job.ts'
 import { localProvisioner } from './local-provisioner.ts'
+import { legacyTokenCleaner } from './legacy-token-cleaner.ts'
 import { namespaceController } from './namespace.ts'
 import { nodeIpamController } from './node-ipam.ts'
 import { nodeLifecycleController } from './node-lifecycle.ts'
@@ -39,6 +40,7 @@ export const allControllers: readonly Controller[] = [
   namespaceController,
   serviceAccountController,
   serviceAccountTokenController,
+  legacyTokenCleaner,
   rootCaPublisher,
   garbageCollector,
   nodeIpamController,

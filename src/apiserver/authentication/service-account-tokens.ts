@@ -5,6 +5,7 @@ import type { TokenClaims } from '../../ports/identity.ts'
 import type { ServerContext } from '../context.ts'
 import type { UserInfo } from '../request.ts'
 import { known } from './authenticator.ts'
+import { useLegacyToken } from './legacy-tokens.ts'
 import type { CheckedToken, TokenChecker } from './bearer-tokens.ts'
 
 /** Tokens whose signature is remembered. */
@@ -51,7 +52,10 @@ async function userOf(server: ServerContext, claims: TokenClaims): Promise<UserI
   if (claims.sub !== `system:serviceaccount:${namespace}:${serviceaccount.name}`) return undefined
   if (!(await lives(server, 'serviceaccounts', namespace, serviceaccount))) return undefined
   if (pod !== undefined && !(await lives(server, 'pods', namespace, pod))) return undefined
-  if (secret !== undefined && !(await lives(server, 'secrets', namespace, secret))) return undefined
+  if (secret !== undefined) {
+    const held = await living(server, 'secrets', namespace, secret)
+    if (held === undefined || !useLegacyToken(server, held)) return undefined
+  }
   // A token bound to a node alone dies with it; with a pod, the node is only told of.
   if (node !== undefined && pod === undefined && !(await lives(server, 'nodes', '', node))) return undefined
   const extra: Record<string, readonly string[]> = {}
@@ -72,19 +76,21 @@ async function userOf(server: ServerContext, claims: TokenClaims): Promise<UserI
   })
 }
 
-/** The object is there, is the same one, and has not been deleted for long. */
-async function lives(
+/** The object, if it is there, is the same one, and has not been deleted for long. */
+async function living(
   server: ServerContext,
   plural: string,
   namespace: string,
   { name, uid }: { readonly name: string; readonly uid?: string },
-): Promise<boolean> {
+): Promise<KubeObject | undefined> {
   const { collection } = server.resources.required('', plural)
   if (!collection.loaded) await collection.ready()
   const entry = collection.find(namespace, name)
-  if (entry === undefined) return false
-  const { metadata }: KubeObject = collection.object(entry)
-  if (uid !== undefined && metadata.uid !== uid) return false
-  const { deletionTimestamp } = metadata
-  return deletionTimestamp === undefined || Date.parse(deletionTimestamp) + deletionLeewayMs > server.clock.now()
+  if (entry === undefined) return undefined
+  const object: KubeObject = collection.object(entry)
+  const { uid: found, deletionTimestamp } = object.metadata
+  if (uid !== undefined && found !== uid) return undefined
+  const gone = deletionTimestamp !== undefined && Date.parse(deletionTimestamp) + deletionLeewayMs <= server.clock.now()
+  return gone ? undefined : object
 }
+const lives = async (...asked: Parameters<typeof living>): Promise<boolean> => (await living(...asked)) !== undefined
