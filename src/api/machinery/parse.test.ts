@@ -141,6 +141,13 @@ true: two
     for (let i = 1; i < 9; i++) bomb += `a${i}: &a${i} [${new Array(10).fill(`*a${i - 1}`).join(',')}]\n`
     expect(() => yaml(bomb)).toThrow(ParseError)
     expect(() => yaml('['.repeat(20_000))).toThrow(ParseError)
-    expect(() => yaml(`${'['.repeat(5000)}${']'.repeat(5000)}`)).toThrow(ParseError)
+    // Once for every depth at which a reader's own recursion may end: none may end the process.
+    for (const depth of [501, 1000, 1500, 2000, 5000, 100_000]) {
+      expect(() => yaml(`${'['.repeat(depth)}${']'.repeat(depth)}`)).toThrow('exceeded max depth')
+    }
+    expect(() => yaml(Array.from({ length: 2000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'))).toThrow('max depth')
+    expect(() => yaml(']'.repeat(100_000))).toThrow('did not find expected node content')
+    expect(() => yaml(`[${'[],'.repeat(100_000)}]`)).toThrow('too many collections in brackets')
+    expect(() => yaml(`${'['.repeat(499)}${']'.repeat(499)}`)).not.toThrow()
   })
 })

@@ -1,6 +1,17 @@
 // YAML as Kubernetes reads it: YAML 1.1 scalars as Go's reader resolves them (yes/no/on/off are booleans; y, n, times and
 // 1:30 are texts), keys turned into strings and sorted, aliases bounded, duplicate keys reported by line.
-import { type CollectionTag, isScalar, LineCounter, parseAllDocuments, type ScalarTag, visit } from 'yaml'
+import {
+  type CollectionTag,
+  Composer,
+  type CST,
+  type Document,
+  isScalar,
+  Lexer,
+  LineCounter,
+  Parser,
+  type ScalarTag,
+  visit,
+} from 'yaml'
 import { setKey } from './freeze.ts'
 import type { Json } from './schema.ts'
 
@@ -39,12 +50,54 @@ function goTags(tags: readonly Tag[]): (ScalarTag | CollectionTag)[] {
 
 export type YamlResult = { readonly value: Json; readonly duplicates: readonly string[] } | { readonly error: string }
 const maxAliases = 1000
+const maxNesting = 500
+const maxCollections = 10_000
+const tooDeep = 'error converting YAML to JSON: yaml: exceeded max depth'
+
+/** What the parser must not see, found on the bare lexemes: its own work grows with the square of the depth of brackets and
+ * of dashes on one line, of brackets that close nothing, and of the number of collections in brackets. */
+function lexicalProblem(text: string): string | undefined {
+  let brackets = 0
+  let dashes = 0
+  let collections = 0
+  for (const lexeme of new Lexer().lex(text)) {
+    if (lexeme === '[' || lexeme === '{') {
+      brackets++
+      collections++
+    } else if (lexeme === ']' || lexeme === '}') brackets--
+    else if (lexeme === '-' || lexeme === '?') dashes++
+    else if (lexeme.startsWith('\n') || lexeme.startsWith('\r')) dashes = 0
+    if (brackets > maxNesting || dashes > maxNesting) return 'exceeded max depth'
+    if (brackets < 0) return 'did not find expected node content'
+    if (collections > maxCollections) return 'too many collections in brackets: send the document as JSON'
+  }
+  return undefined
+}
+
+/** The composer is recursive, and an engine whose stack is nearly used up does not always throw: compiling a regular
+ * expression there ends the process. So depth is measured first, on the flat tokens and without recursion. */
+function nestsWithin(tokens: readonly CST.Token[]): boolean {
+  const pending: { readonly token: CST.Token | null | undefined; readonly depth: number }[] = []
+  for (const token of tokens) pending.push({ token: token.type === 'document' ? token.value : token, depth: 1 })
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { token, depth } = next
+    if (token === null || token === undefined || !('items' in token)) continue
+    if (depth > maxNesting) return false
+    for (const { key, value } of token.items)
+      pending.push({ token: key, depth: depth + 1 }, { token: value, depth: depth + 1 })
+  }
+  return true
+}
 
 /** The first document of a YAML text. */
 export function parseYamlText(text: string): YamlResult {
   const lines = new LineCounter()
   try {
-    const documents = parseAllDocuments(text, {
+    const refused = lexicalProblem(text)
+    if (refused !== undefined) return { error: `error converting YAML to JSON: yaml: ${refused}` }
+    const tokens = Array.from(new Parser(lines.addNewLine).parse(text))
+    if (!nestsWithin(tokens)) return { error: tooDeep }
+    const composer = new Composer({
       version: '1.1',
       schema: 'yaml-1.1',
       merge: true,
@@ -54,7 +107,7 @@ export function parseYamlText(text: string): YamlResult {
       lineCounter: lines,
       customTags: goTags,
     })
-    const document = Array.isArray(documents) ? documents[0] : undefined
+    const { value: document } = composer.compose(tokens)[Symbol.iterator]().next() as { value: Document | undefined }
     if (document === undefined) return { value: null, duplicates: [] }
     const [error] = document.errors
     if (error !== undefined) {
@@ -82,7 +135,7 @@ export function parseYamlText(text: string): YamlResult {
     return { value: toJson(value, 0), duplicates }
   } catch (error) {
     // RangeError: the reader's own recursion; ReferenceError: too many aliases
-    if (error instanceof RangeError) return { error: 'error converting YAML to JSON: yaml: exceeded max depth' }
+    if (error instanceof RangeError) return { error: tooDeep }
     if (error instanceof ReferenceError) {
       return { error: 'error converting YAML to JSON: yaml: document contains excessive aliasing' }
     }

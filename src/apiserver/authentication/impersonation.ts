@@ -29,7 +29,7 @@ async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Auth
   const extra: Record<string, readonly string[]> = {}
   for (const [header, value] of Object.entries(headers)) {
     if (header.startsWith(extraPrefix) && value !== undefined) {
-      extra[decodeURIComponent(header.slice(extraPrefix.length))] = listOf(value)
+      extra[keyOf(header)] = listOf(value)
     }
   }
   if (name === undefined) {
@@ -68,6 +68,17 @@ async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Auth
     ...(Object.keys(extra).length > 0 ? { extra } : {}),
   }
   return name === 'system:anonymous' ? { ...user, groups: ['system:unauthenticated'] } : known(user)
+}
+
+/** The key of an extra header, percent-decoded; one that cannot be decoded stays as it is. */
+function keyOf(header: string): string {
+  const text = header.slice(extraPrefix.length)
+  try {
+    return decodeURIComponent(text)
+  } catch (error) {
+    if (error instanceof URIError) return text
+    throw error
+  }
 }
 
 const listOf = (value: string | undefined): string[] =>

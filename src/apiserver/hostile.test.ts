@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest'
+import { builtinKinds } from '../api/kinds.ts'
+import { besiege, countWhatIsLeft } from './testing/besiege.ts'
+import { hostileRequests } from './testing/hostile-requests.ts'
+import { admin, testServer } from './testing/server.ts'
+
+// bench/siege.mjs sends a hundred thousand of them.
+it('answers hostile requests without a 500 and without writing what it refuses', { timeout: 120_000 }, async () => {
+  const server = await testServer()
+  const siege = { ...server, user: admin }
+  const { breaches, byStatus } = await besiege(siege, hostileRequests(builtinKinds, 23, 600))
+  expect(breaches).toEqual([])
+  // Some of them must be let in, or nothing was tried.
+  expect(byStatus.get(201) ?? 0).toBeGreaterThan(5)
+  expect(byStatus.get(422) ?? 0).toBeGreaterThan(20)
+  const lists = builtinKinds.map(({ group, version, plural }) =>
+    group === '' ? `/api/${version}/${plural}` : `/apis/${group}/${version}/${plural}`,
+  )
+  expect(await countWhatIsLeft(siege, lists)).toEqual([])
+})
