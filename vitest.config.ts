@@ -19,8 +19,10 @@ export default defineConfig({
         test: {
           name: 'scenarios',
           include: ['scenarios/**/*.test.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          // Real containers on a machine that may be busy: these are ceilings, not waits.
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          expect: { poll: { timeout: 60_000 } },
           fileParallelism: false,
         },
       },

@@ -7,6 +7,7 @@ import { ApiError } from './errors.ts'
 import {
   emptySet,
   type FieldSet,
+  inOrder,
   intersect,
   isEmptySet,
   parseFieldSet,
@@ -308,7 +309,7 @@ function writeManagers(managers: readonly Manager[]): ManagedFieldsEntry[] {
         apiVersion,
         ...(time === undefined ? {} : { time }),
         fieldsType: 'FieldsV1',
-        fieldsV1: share(set) as unknown as Json,
+        fieldsV1: share(inOrder(set)) as unknown as Json,
         ...(subresource === '' ? {} : { subresource }),
       }
       trusted.add(entry)

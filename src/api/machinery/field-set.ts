@@ -163,6 +163,28 @@ export function sameSet(a: FieldSet, b: FieldSet): boolean {
   })
 }
 
+/** Nodes known to be in order all the way down. */
+const ordered = new WeakSet<FieldSet>()
+/** The set with its elements sorted, as every server writes it: the text is then the same for equal sets, whoever reads it
+ * and writes it again. Nodes that are in order are answered as they are, and remembered. */
+export function inOrder(set: FieldSet): FieldSet {
+  if (ordered.has(set)) return set
+  const elements = Object.keys(set)
+  let same = true
+  for (let i = 1; i < elements.length; i++) if ((elements[i - 1] ?? '') > (elements[i] ?? '')) same = false
+  if (!same) elements.sort()
+  const out: FieldSetDraft = {}
+  for (const element of elements) {
+    const child = set[element] ?? leafNode
+    const sorted = inOrder(child)
+    if (sorted !== child) same = false
+    out[element] = sorted
+  }
+  const answer = same ? set : out
+  ordered.add(answer)
+  return answer
+}
+
 /** What stands below an element, when anything does. */
 export const below = (set: FieldSet | undefined, element: string): FieldSet | undefined =>
   set === undefined ? undefined : childOf(set, element)

@@ -90,12 +90,16 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
         const task = decode(taskEvent, event.value)
         // An exec inside the container has an id of its own.
         if (task.id !== '' && task.id !== task.containerId) break
-        void ended(options, task.containerId, signal).then(() => tell('stopped', task.containerId))
+        void until(options, task.containerId, hasEnded, patienceMs, signal).then(() =>
+          tell('stopped', task.containerId),
+        )
         break
       }
-      case '/tasks/oom':
-        tell('oom', decode(taskEvent, event.value).containerId)
+      case '/tasks/oom': {
+        const id = decode(taskEvent, event.value).containerId
+        void until(options, id, killedForMemory, oomPatienceMs, signal).then(() => tell('oom', id))
         break
+      }
       case '/containers/delete':
         tell('deleted', decode(containerEvent, event.value).id)
         break
@@ -106,22 +110,36 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
 /** CRI's word for a container that runs, and for a sandbox that is ready. */
 const running = { container: 1, sandbox: 0 } as const
 const longestDelayMs = 1_000
+/** The end of a container is shown in a moment, but after the death of a shim containerd tries again and again for up to a
+ * minute. */
 const patienceMs = 120_000
-/** Waits until CRI no longer says "running" of a container or sandbox. That takes a moment, but after the death of a shim
- * containerd tries again and again for up to a minute. */
-async function ended({ client, ownerOf }: EventSourceOptions, id: string, signal: AbortSignal): Promise<void> {
+const oomPatienceMs = 5_000
+interface Shown {
+  readonly state: number
+  /** Of a container. */
+  readonly reason?: string
+}
+const hasEnded = ({ state }: Shown, kind: keyof typeof running): boolean => state !== running[kind]
+const killedForMemory = ({ reason }: Shown): boolean => reason === 'OOMKilled'
+/** Waits until CRI's word of a container or sandbox is as the event promises. */
+async function until(
+  { client, ownerOf }: EventSourceOptions,
+  id: string,
+  check: (shown: Shown, kind: keyof typeof running) => boolean,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const owner = ownerOf(id)
   if (owner === undefined) return
-  const endMs = performance.now() + patienceMs
+  const kind = owner.sandboxId === id ? 'sandbox' : 'container'
+  const endMs = performance.now() + timeoutMs
   for (let delayMs = 1; performance.now() < endMs && !signal.aborted; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
     try {
-      if (owner.sandboxId === id) {
-        const { status } = await client.call(cri.podSandboxStatus, { id }, { timeoutMs: 10_000 })
-        if (status?.state !== running.sandbox) return
-      } else {
-        const { status } = await client.call(cri.containerStatus, { id }, { timeoutMs: 10_000 })
-        if (status?.state !== running.container) return
-      }
+      const { status } =
+        kind === 'sandbox'
+          ? await client.call(cri.podSandboxStatus, { id }, { timeoutMs: 10_000 })
+          : await client.call(cri.containerStatus, { id }, { timeoutMs: 10_000 })
+      if (status === undefined || check(status, kind)) return
     } catch (error) {
       if (isGrpcError(error, 'NotFound')) return
       if (!(error instanceof Error)) throw error
