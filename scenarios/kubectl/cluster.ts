@@ -67,7 +67,7 @@ export async function kubectlCluster(name: string): Promise<Kubectl> {
   const run = (args: readonly string[], input?: string) => spawned('kubectl', args, env, input)
   const ok = async (args: readonly string[], input?: string) => must(await run(args, input))
   const pod = async (podName: string) => JSON.parse(await ok(['get', 'pod', podName, '-o', 'json'])) as Pod
-  const podIs: Kubectl['podIs'] = async (podName, check, timeoutMs = 30_000) => {
+  const podIs: Kubectl['podIs'] = async (podName, check, timeoutMs = 120_000) => {
     const end = Date.now() + timeoutMs
     for (;;) {
       const seen = await pod(podName)

@@ -49,7 +49,7 @@ describe.runIf(able).concurrent('the restart table', () => {
             ? status?.state?.running !== undefined
             : status?.state?.terminated !== undefined
         }),
-      120_000,
+      240_000,
     )
     row.containers.forEach((outcome, i) => {
       if (outcome === 'none') return
