@@ -8,6 +8,8 @@ import { createApiServer } from './apiserver/server.ts'
 import { createClient } from './client/api-client.ts'
 import type { Client } from './client/client.ts'
 import { createInformerFactory, type InformerFactory } from './client/informer.ts'
+import type { LeaderElectionOptions } from './client/leader-election.ts'
+import { whileLeading } from './client/while-leading.ts'
 import { allControllers } from './controllers/all.ts'
 import {
   type Controller,
@@ -46,6 +48,8 @@ export interface ClusterOptions {
   readonly dnsAddresses?: readonly string[]
   /** Default: cluster.local. */
   readonly domain?: string
+  /** Several servers on one store: controllers and scheduler run in one of them. Default: in this one, at once. */
+  readonly election?: Pick<LeaderElectionOptions, 'identity' | 'leaseDurationMs' | 'renewDeadlineMs' | 'retryPeriodMs'>
   /** Nodes that are not in this process. */
   readonly dialer?: NodeDialer
 }
@@ -109,6 +113,15 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     createClient(api.transport({ name, groups: [...groups, 'system:authenticated'] }), { userAgent })
   const informersFor = (client: Client) => createInformerFactory({ client, clock, random, log, bookmarks: false })
   const running: RunningController[] = []
+  /** Runs at once, or while this process is the one of several that may. */
+  const run = (name: string, component: Client, start: () => RunningController) => {
+    const { election } = options
+    running.push(
+      election === undefined
+        ? start()
+        : whileLeading({ client: component, clock, random, log, namespace: 'kube-system', name, ...election, start }),
+    )
+  }
 
   const managerClient = clientFor('system:kube-controller-manager', [], 'kube-controller-manager')
   const managerInformers = informersFor(managerClient)
@@ -122,7 +135,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   }
   const controllers = options.controllers ?? allControllers
   if (controllers.length > 0)
-    running.push(
+    run('kube-controller-manager', managerClient, () =>
       startControllers(controllers, {
         client: managerClient,
         informers: managerInformers,
@@ -134,15 +147,22 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     )
   if (options.scheduler !== false) {
     const client = clientFor('system:kube-scheduler', [], 'kube-scheduler')
-    const started = startScheduler({
-      client,
-      informers: managerInformers,
-      clock,
-      random,
-      log: log.child({ component: 'scheduler' }),
+    run('kube-scheduler', client, () => {
+      const started = startScheduler({
+        client,
+        informers: managerInformers,
+        clock,
+        random,
+        log: log.child({ component: 'scheduler' }),
+      })
+      scheduler = started
+      return {
+        async stop() {
+          scheduler = undefined
+          await started.stop()
+        },
+      }
     })
-    scheduler = started
-    running.push({ stop: () => started.stop() })
   }
 
   async function addNode(node: NodeOptions): Promise<ClusterNode> {

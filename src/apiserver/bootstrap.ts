@@ -61,6 +61,8 @@ async function ensureOwnService(server: ServerContext): Promise<void> {
       ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }],
     },
   })
+  // Of several servers each is one endpoint of many: extensions/server-endpoints.ts keeps them.
+  if (server.options.sharedStore) return
   // A loopback address means something else in every pod: no endpoint is better than a wrong one.
   if (/^(127\.|::1$|localhost$)/.test(advertiseAddress)) return
   await keep(server, 'v1', 'endpoints', 'default', {

@@ -66,6 +66,8 @@ export interface ServerSettings {
   /** How the API is reached from outside: address and port of the serving socket. */
   readonly advertiseAddress: string
   readonly port: number
+  /** Other servers may write to the same store. */
+  readonly sharedStore: boolean
   /** False: a request without credentials is refused (401). */
   readonly anonymousAuth: boolean
   /** Requests that are worked on at once, all priority levels together. */

@@ -80,6 +80,7 @@ const defaults: ServerSettings = {
   nodePorts: { from: 30000, to: 32767 },
   advertiseAddress: '127.0.0.1',
   port: 6443,
+  sharedStore: false,
   anonymousAuth: true,
   maxRequestsInflight: 600,
 }

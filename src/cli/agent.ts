@@ -333,17 +333,15 @@ function keepTunnels(options: TunnelsOptions): { stop(): void } {
       open.delete(url)
     }
   }
-  const see = (slice: EndpointSlice) => {
-    const port = slice.ports?.find(({ name }) => name === 'https')?.port ?? 6443
-    const addresses = (slice.endpoints ?? []).flatMap((endpoint) => [...endpoint.addresses])
-    servers.update(addresses.map((a) => `https://${a.includes(':') ? `[${a}]` : a}:${port}`))
+  const see = () => {
+    servers.update([...slices.list()].flatMap(serverUrls))
     follow()
   }
   const slices = informers.informer(endpointSlices, {
     namespace: 'default',
     labelSelector: 'kubernetes.io/service-name=kubernetes',
   })
-  const off = slices.handle({ add: see, update: see })
+  const off = slices.handle({ add: see, update: see, delete: see })
   follow()
   return {
     stop() {
@@ -351,6 +349,11 @@ function keepTunnels(options: TunnelsOptions): { stop(): void } {
       for (const tunnel of open.values()) tunnel.close()
     },
   }
+}
+function serverUrls(slice: EndpointSlice): string[] {
+  const port = slice.ports?.find(({ name }) => name === 'https')?.port ?? 6443
+  const addresses = (slice.endpoints ?? []).flatMap((endpoint) => [...endpoint.addresses])
+  return addresses.map((a) => `https://${a.includes(':') ? `[${a}]` : a}:${port}`)
 }
 /** An address of this node or of one of its pods. */
 function isOwn(node: Node | undefined, host: string): boolean {

@@ -1,5 +1,6 @@
 // The control plane on this machine, with its node (`cox up`) or without (`cox server`). The API comes first, the node joins
 // when its container runtime is there; whatever fails on the way takes away what was begun.
+import os from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { nodes } from '../api/core/node.ts'
@@ -15,7 +16,7 @@ import { hostAddresses } from '../host/node-host.ts'
 import { type HostClusterPorts, hostPorts } from '../host/ports.ts'
 import { serveKubeletPort } from '../host/remote-node/kubelet-port.ts'
 import { createTunnels, type Tunnels } from '../host/remote-node/tunnels.ts'
-import { pinoLog } from '../host/system.ts'
+import { pinoLog, systemClock } from '../host/system.ts'
 import type { ClusterNetwork } from '../node.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
@@ -43,6 +44,8 @@ export interface ServeOptions {
   /** How other machines reach the API; default: the address on the default route. */
   readonly advertiseAddress: string | undefined
   readonly api: ApiChoice
+  /** The secret of the servers of one etcd; undefined: the one in the data directory, or a new one. */
+  readonly serverToken: string | undefined
 }
 
 /** Takes what was begun away again, last things first. */
@@ -64,6 +67,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const { dataDir, node } = options
   const instance = instanceOf(dataDir)
   const log = openLog(dataDir)
+  const shared = options.store.startsWith('etcd=') ? await openShared(options, instance, undo) : undefined
   let cluster: Cluster | undefined
   const tunnels = createTunnels({ log, nodes: () => nodesOf(cluster) })
   undo.push(() => tunnels.close())
@@ -88,7 +92,13 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const starting =
     node === undefined
       ? undefined
-      : startLocalNode(node, instance, { ...network, nodeCidrs: [plan.nodeCidr] }, log, () => edgeCertificateOf(ports))
+      : startLocalNode(
+          node,
+          instance,
+          shared === undefined ? { ...network, nodeCidrs: [plan.nodeCidr] } : network,
+          log,
+          () => edgeCertificateOf(ports),
+        )
   starting?.catch(() => undefined)
   const removeAll = (graceSeconds?: number) => takeAway(options, instance, onProgress, graceSeconds)
   undo.push(async () => {
@@ -98,8 +108,8 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   })
   const chosen = openApi(options.api, log)
   undo.push(() => chosen.close())
-  const store = await openStore(options, ports)
-  undo.push(() => store.close())
+  const store = shared ?? (await openStore(options))
+  if (shared === undefined) undo.push(() => store.close())
   const history = await startHistoryKeeper({
     store,
     clock: ports.clock,
@@ -109,7 +119,14 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const advertiseAddress = podsReach(http.address, plan.dnsAddress, addresses)
   const started = await startCluster(ports, {
     store,
-    settings: { serviceCidrs: network.serviceCidrs, advertiseAddress, port: http.port, ...chosen.settings },
+    settings: {
+      serviceCidrs: network.serviceCidrs,
+      advertiseAddress,
+      port: http.port,
+      sharedStore: shared !== undefined,
+      ...chosen.settings,
+    },
+    ...(shared === undefined ? {} : { election: { identity: `${os.hostname()}_${ports.random.uuid()}` } }),
     ...chosen.options,
     clusterCidrs: network.clusterCidrs,
     dnsAddresses: network.dnsAddresses,
@@ -260,7 +277,18 @@ export function openLog(dataDir: string): Log {
   return pinoLog(pino({ level: process.env['COX_LOG_LEVEL'] ?? 'info', base: null }, destination))
 }
 
-async function openStore({ dataDir, store }: ServeOptions, { clock }: HostClusterPorts): Promise<Store> {
+/** The store of several servers: who the cluster is stands in it. */
+async function openShared(options: ServeOptions, instance: Instance, undo: Undo): Promise<Store> {
+  const { dataDir, serverToken, store: choice } = options
+  const store = await openStore(options)
+  undo.push(() => store.close())
+  const place = choice.slice('etcd='.length)
+  await (await import('./shared-identity.ts')).shareIdentity({ store, instance, dataDir, secret: serverToken, place })
+  return store
+}
+
+async function openStore({ dataDir, store }: ServeOptions): Promise<Store> {
+  const clock = systemClock
   if (store === 'memory') return (await import('../store/memory.ts')).openMemoryStore({ clock })
   if (store.startsWith('etcd='))
     return (await import('../store/etcd.ts')).openEtcdStore({

@@ -3,6 +3,7 @@ import type { Client } from '../../client/client.ts'
 import type { ServerContext } from '../context.ts'
 import { flowObjectKeeper } from '../flowcontrol/keep-objects.ts'
 import { customResources } from './custom-resources.ts'
+import { serverEndpoints } from './server-endpoints.ts'
 
 export interface Extension {
   /** Resolves when everything that was there before is in force. */
@@ -14,4 +15,5 @@ export interface Extension {
 export const extensionsOf = (server: ServerContext, client: Client): readonly Extension[] => [
   customResources(server, client),
   flowObjectKeeper(server, client),
+  serverEndpoints(server, client),
 ]

@@ -1,4 +1,5 @@
 // cox up: checks what can be checked before anything is begun, then serves here or in a process of its own.
+import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { apiChoiceOf, apiFlags } from '../api-flags.ts'
 import { type Command, CliError, dataDirFlag, type Invocation, out } from '../command.ts'
@@ -26,6 +27,11 @@ export const serverFlags = {
     type: 'string',
     value: 'NAME',
     help: 'lmdb (default), memory (forgets everything at the end), or etcd=http://HOST:2379,... for an etcd of yours',
+  },
+  'server-token': {
+    type: 'string',
+    value: 'TEXT|FILE',
+    help: "with etcd: the secret that all of its servers share (the file server-token in the first one's data directory)",
   },
   kubeconfig: { type: 'string', value: 'FILE', help: 'merge the context "coxswain" into this file too' },
   detach: { type: 'boolean', short: 'd', help: 'return when the cluster is ready, and leave it running' },
@@ -77,8 +83,12 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
     kubeconfig: call.flag('kubeconfig'),
     advertiseAddress: addressOf(call.flag('advertise-address')),
     api: apiChoiceOf(call),
+    serverToken: serverTokenOf(call.flag('server-token') ?? process.env['COX_SERVER_TOKEN']),
   }
 }
+/** The secret itself, or what stands in a file of that name. */
+const serverTokenOf = (text: string | undefined): string | undefined =>
+  text !== undefined && existsSync(text) ? readFileSync(text, 'utf8').trim() : text
 function addressOf(text: string | undefined): string | undefined {
   if (text === undefined || isIP(text) !== 0) return text
   throw new CliError(`--advertise-address wants an IP address, not "${text}"`, 2)
