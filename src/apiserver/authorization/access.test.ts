@@ -190,6 +190,28 @@ describe('impersonation', () => {
   })
 })
 
+describe('nodes', () => {
+  it('see the certificates that Ingresses name, and no other Secret', async () => {
+    const { call } = await testServer()
+    const node: UserInfo = { name: 'system:node:n1', groups: ['system:nodes', 'system:authenticated'] }
+    for (const name of ['cert', 'other'])
+      await call('POST', `${base}/secrets`, { kind: 'Secret', apiVersion: 'v1', metadata: { name } })
+    const status = async (name: string) =>
+      (await call('GET', `${base}/secrets/${name}`, undefined, { user: node })).status
+    expect([await status('cert'), await status('other')]).toEqual([403, 403])
+    await call('POST', '/apis/networking.k8s.io/v1/namespaces/default/ingresses', {
+      kind: 'Ingress',
+      apiVersion: 'networking.k8s.io/v1',
+      metadata: { name: 'web' },
+      spec: {
+        tls: [{ hosts: ['a.example'], secretName: 'cert' }],
+        defaultBackend: { service: { name: 's', port: { number: 80 } } },
+      },
+    })
+    expect([await status('cert'), await status('other')]).toEqual([200, 403])
+  })
+})
+
 describe('reviews', () => {
   const path = '/apis/authorization.k8s.io/v1'
   it('answer what somebody may do', async () => {

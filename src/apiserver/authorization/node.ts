@@ -2,6 +2,7 @@
 // and Lease, and do what the system:node role says with the rest. "What its pods use" is not kept in a graph: the pods of
 // a node are an index away, and what a pod refers to is found once per version of the pod.
 import type { Pod } from '../../api/core/pod.ts'
+import type { Ingress } from '../../api/networking/ingress.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { ServerContext } from '../context.ts'
 import type { UserInfo } from '../request.ts'
@@ -89,7 +90,19 @@ async function used(server: ServerContext, attributes: AuthorizationAttributes, 
     if (namespace !== '' && pod.metadata.namespace !== namespace) continue
     if ((await referencesOf(server, pod)).has(key)) return allow
   }
+  if (resource === 'secrets' && (await servesTls(server, namespace, name))) return allow
   return refuse(`no relationship found between node ${JSON.stringify(node)} and this object`)
+}
+/** Every node serves Ingresses: it needs the certificates that they name, and no other Secret. */
+async function servesTls(server: ServerContext, namespace: string, name: string): Promise<boolean> {
+  const collection = server.resources.storage('networking.k8s.io', 'ingresses')?.collection
+  if (collection === undefined) return false
+  await collection.ready()
+  return collection
+    .all(namespace)
+    .some((entry) =>
+      (collection.object(entry) as unknown as Ingress).spec.tls?.some(({ secretName }) => secretName === name),
+    )
 }
 
 const references = new WeakMap<KubeObject, ReadonlySet<string>>()
