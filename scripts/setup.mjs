@@ -34,7 +34,12 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mti
 if (process.argv.includes('--npm')) process.exit(0)
 
 /** A program (or file) by the Debian package that brings it. */
-const forTests = { 'etcd-server': 'etcd', 'kubernetes-client': 'kubectl', curl: 'curl' }
+const forTests = {
+  'etcd-server': 'etcd',
+  'kubernetes-client': 'kubectl',
+  curl: 'curl',
+  'docker-registry': 'docker-registry',
+}
 const packages = {
   containerd: 'containerd',
   runc: 'runc',
