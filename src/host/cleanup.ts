@@ -53,10 +53,14 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
   if (left.length > 0) throw new Error(`not everything could be taken away: ${left.join(', ')}`)
 }
 
+/** What is mounted below the data directory; the directory itself may be a file system of the user's, which stays. */
+const ownMounts = (dataDir: string): string[] =>
+  mountsBelow(dataDir).flatMap(({ target }) => (target === dataDir ? [] : [target]))
+
 /** Mounts stand on each other, and taking one away may take others: look again until none is left. */
 async function unmountAll(disk: Disk, path: string): Promise<void> {
   for (let round = 0; round < 10; round++) {
-    const targets = new Set(mountsBelow(path).map(({ target }) => target))
+    const targets = new Set(ownMounts(path))
     if (targets.size === 0) return
     for (const target of [...targets].toReversed()) await disk.unmount(target)
   }
@@ -132,7 +136,7 @@ export function leftovers(instance: Instance): string[] {
   const left: string[] = []
   if (runningContainerd(instance) !== undefined) left.push('containerd')
   left.push(...shimsOf(instance).map((pid) => `shim ${pid}`))
-  left.push(...mountsBelow(instance.dataDir).map(({ target }) => `mount ${target}`))
+  left.push(...ownMounts(instance.dataDir).map((target) => `mount ${target}`))
   left.push(...leftoverCgroups(instance.cgroupRoot))
   const devices = readFileSync('/proc/net/dev', 'utf8')
   for (const device of [instance.device, tunnelDeviceOf(instance)])

@@ -1,0 +1,157 @@
+// What a node gives and what it keeps: CPUs of one's own, devices of a plugin over its real socket, and a disk that fills up,
+// on a small file system of its own. The node's settings come from a KubeletConfiguration file.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { nodes } from '../../src/api/core/node.ts'
+import { type Pod, pods } from '../../src/api/core/pod.ts'
+import { serviceAccounts } from '../../src/api/core/service-account.ts'
+import type { Client } from '../../src/client/client.ts'
+import { devicePluginApi } from '../../src/host/device-plugins.ts'
+import { createGrpcClient } from '../../src/host/wire/grpc.ts'
+import { type GrpcServer, serveGrpc, serves } from '../../src/host/wire/grpc-server.ts'
+import { clientOf } from '../cli/client.ts'
+import { type TestCluster, testCluster } from '../cli/cox.ts'
+import { busyboxArchive } from '../images/busybox.ts'
+import { able } from './pods.ts'
+
+const config = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cpuManagerPolicy: static
+kubeReserved: {cpu: "1"}
+evictionHard: {nodefs.available: 40%, nodefs.inodesFree: 40%}
+evictionPressureTransitionPeriod: 1s
+imageMinimumGCAge: 1h
+`
+const cores = execFileSync('nproc', { encoding: 'utf8' }).trim()
+
+describe.runIf(able && Number(cores) > 1)('what a node has', () => {
+  let cluster: TestCluster
+  let client: Client
+  let folder: string
+  let plugin: GrpcServer | undefined
+  beforeAll(async () => {
+    cluster = testCluster('small')
+    folder = mkdtempSync(join(tmpdir(), 'cox-disk-'))
+    const image = join(folder, 'disk')
+    execFileSync('truncate', ['-s', '600M', image])
+    execFileSync('mkfs.ext4', ['-q', '-N', '8000', image])
+    execFileSync('mount', ['-o', 'loop', image, cluster.dataDir])
+    const file = join(folder, 'kubelet.yaml')
+    writeFileSync(file, config)
+    const up = ['up', '--detach', '--yes', '--listen', '127.0.0.1:0', '--kubelet-config', file]
+    const { code, stderr } = await cluster.run(up)
+    if (code !== 0) throw new Error(stderr)
+    const archive = join(folder, 'busybox.tar')
+    writeFileSync(archive, await busyboxArchive())
+    await cluster.run(['image', 'load', archive])
+    client = clientOf(cluster.dataDir)
+    const end = Date.now() + 60_000
+    while ((await client.resource(serviceAccounts).find('default', 'default')) === undefined && Date.now() < end)
+      await new Promise((done) => setTimeout(done, 100))
+  })
+  afterAll(async () => {
+    await plugin?.close()
+    await cluster.run(['down'])
+    execFileSync('umount', [cluster.dataDir])
+    await cluster.remove()
+    rmSync(folder, { recursive: true })
+  })
+
+  const run = async (name: string, line: string, container: object = {}, spec: object = {}) => {
+    const c = {
+      name: 'c',
+      image: 'busybox',
+      imagePullPolicy: 'IfNotPresent',
+      command: ['sh', '-c', line],
+      ...container,
+    }
+    const whole = { terminationGracePeriodSeconds: 0, restartPolicy: 'Never', containers: [c], ...spec }
+    await client.resource(pods).create({ metadata: { name, namespace: 'default' }, spec: whole } as never)
+  }
+  const podIs = async (name: string, what: (pod: Pod) => unknown, expected: unknown = true) =>
+    expect
+      .poll(async () => what(await client.resource(pods).get(name, 'default')), { timeout: 120_000, interval: 200 })
+      .toEqual(expected)
+  const said = (pod: Pod) => pod.status.containerStatuses?.[0]?.state?.terminated?.message
+  const says = (line: string) => `${line} >/dev/termination-log`
+  const nodeIs = async (type: string, status: string) =>
+    expect
+      .poll(
+        async () => {
+          const [node] = (await client.resource(nodes).list()).items
+          return node?.status.conditions?.find((c) => c.type === type)?.status
+        },
+        { timeout: 60_000, interval: 200 },
+      )
+      .toBe(status)
+
+  it('gives a container whole CPUs of its own, and the others what is left', async () => {
+    const limits = { cpu: '1', memory: '20Mi' }
+    const list = "grep Cpus_allowed_list /proc/self/status | tr -d '\\n' | cut -f2"
+    await run('own', `${says(list)}; sleep 100000`, { resources: { limits } })
+    await podIs('own', (p) => p.status.phase, 'Running')
+    await run('sharing', says(list))
+    await podIs('sharing', said, Number(cores) === 2 ? '0\n' : `0,2-${Number(cores) - 1}\n`)
+    const { stdout } = await cluster.run(['exec', 'own', '--', 'cat', '/dev/termination-log'])
+    expect(stdout).toBe('1\n')
+    await client.resource(pods).delete('own', 'default')
+  })
+
+  it('gives a container devices of a plugin', async () => {
+    const directory = join(cluster.dataDir, 'kubelet', 'device-plugins')
+    const resourceName = 'vendor.example/thing'
+    let leave = () => {}
+    plugin = await serveGrpc(
+      join(directory, 'thing.sock'),
+      new Map([
+        serves(devicePluginApi.listAndWatch, async function* (_, signal) {
+          yield { devices: [{ id: 'a', health: 'Healthy' }] }
+          await new Promise<void>((done) => {
+            leave = done
+            signal.addEventListener('abort', () => done())
+          })
+        }),
+        serves(devicePluginApi.allocate, () =>
+          Promise.resolve({
+            containers: [
+              {
+                devices: [{ containerPath: '/dev/thing', hostPath: '/dev/null', permissions: 'rw' }],
+                env: { THING: 'a' },
+              },
+            ],
+          }),
+        ),
+      ]),
+    )
+    const kubelet = createGrpcClient(`unix://${join(directory, 'kubelet.sock')}`)
+    await kubelet.call(devicePluginApi.register, { version: 'v1beta1', endpoint: 'thing.sock', resourceName })
+    kubelet.close()
+    const allocatable = async () => (await client.resource(nodes).list()).items[0]?.status.allocatable?.[resourceName]
+    await expect.poll(allocatable, { timeout: 30_000 }).toBe('1')
+    await run('with-thing', says('test -c /dev/thing && echo $THING'), {
+      resources: { limits: { [resourceName]: '1' } },
+    })
+    await podIs('with-thing', said, 'a\n')
+    leave()
+    await expect.poll(allocatable, { timeout: 30_000 }).toBe('0')
+  })
+
+  it.each([
+    ['disk', 'dd if=/dev/zero of=/data/big bs=1M count=400', 'ephemeral-storage'],
+    ['inodes', 'i=0; while [ $i -lt 6000 ]; do : >/data/$i; i=$((i+1)); done', 'inodes'],
+  ])('throws out the pod that fills its %s, and says so', async (name, line, resource) => {
+    const volumes = [{ name: 'data', emptyDir: {} }]
+    const mounted = { volumeMounts: [{ name: 'data', mountPath: '/data' }] }
+    await run(`modest-${name}`, 'sleep 100000')
+    await run(`greedy-${name}`, `${line}; sleep 100000`, mounted, { volumes })
+    await podIs(`greedy-${name}`, (p) => p.status.reason, 'Evicted')
+    const greedy = await client.resource(pods).get(`greedy-${name}`, 'default')
+    expect(greedy.status.phase).toBe('Failed')
+    expect(greedy.status.message).toMatch(new RegExp(`^The node was low on resource: ${resource}\\. `))
+    await nodeIs('DiskPressure', 'False')
+    expect((await client.resource(pods).get(`modest-${name}`, 'default')).status.phase).toBe('Running')
+  })
+})
