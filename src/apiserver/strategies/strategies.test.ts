@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { openMemoryStore } from '../../store/memory.ts'
 import { testClock, testServer, textAt, type Loose } from '../testing/server.ts'
 
@@ -95,6 +95,12 @@ it('a second start over the same store finds everything in its place', async () 
   const store = openMemoryStore({ clock: testClock() })
   const first = await testServer({ store })
   const before = await first.call('GET', `${services}/kubernetes`)
+  // What a server says of its flow schemas comes after its start.
+  await vi.waitFor(async () => {
+    const { json } = await first.call('GET', '/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas')
+    const items = json.items as unknown as readonly Loose[]
+    expect(items.filter(({ status }) => status?.conditions === undefined)).toEqual([])
+  })
   await first.api.close()
   const revision = store.currentRevision()
   const second = await testServer({ store })
