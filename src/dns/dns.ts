@@ -175,10 +175,9 @@ async function follow(first: string, question: Question, c: Computing): Promise<
     seen.add(name)
     const zone = lookup(c.source, name, question.type, c.domain)
     if (zone === undefined) {
-      const answers = await c.forwarder.resolve(name, question.type)
-      return answers === undefined
-        ? { extra, failed: extra.length === 0 && false }
-        : { extra: [...extra, ...answers], failed: false }
+      // Without an answer from upstream the client still learns the alias, and may ask for itself.
+      const answers = (await c.forwarder.resolve(name, question.type)) ?? []
+      return { extra: [...extra, ...answers], failed: false }
     }
     if (!zone.found) return { extra, failed: false }
     extra.push(...zone.records.map((r) => toAnswer(r)))
