@@ -1,0 +1,177 @@
+// N1 to N5 on real pods: addresses, Services of every type, endpoints, names, and the API's own way to pods.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Kubectl } from '../kubectl/cluster.ts'
+import { able } from '../node/pods.ts'
+import { client, eventually, httpGet, inPod, networkCluster, onNode, server, udpAsk } from './network.ts'
+
+describe.runIf(able)('the network of one node', () => {
+  let k: Kubectl
+  let nodeIP = ''
+  const ip: Record<string, string> = {}
+  const get = async (kind: string, name: string, path: string) =>
+    (await k.ok(['get', kind, name, '-o', `jsonpath={${path}}`])).trim()
+  const service = (name: string, spec: string, metadata = '') =>
+    k.apply(`apiVersion: v1\nkind: Service\nmetadata: {name: ${name}${metadata}}\nspec: {${spec}}\n`)
+  const ports =
+    'ports: [{name: http, port: 80, targetPort: http}, {name: udp, port: 90, targetPort: udp, protocol: UDP}]'
+  const asks = (line: string, wanted: string | RegExp) =>
+    eventually(
+      () => inPod(k, 'client', line),
+      (text) => (typeof wanted === 'string' ? text === wanted : wanted.test(text)),
+    )
+
+  beforeAll(async () => {
+    k = await networkCluster('net')
+    await k.apply([server('web-a'), server('web-b'), client('client')].join('---\n'))
+    for (const name of ['web-a', 'web-b', 'client']) ip[name] = (await k.ready(name, 120_000)).status.podIP ?? ''
+    nodeIP = await get('node', '', '.items[0].status.addresses[0].address')
+  }, 600_000)
+  afterAll(() => k?.remove())
+
+  test('N1: pods reach pods by address, and keep their own', async () => {
+    await asks(httpGet(`${ip['web-a']}:8080`), 'web-a')
+    await asks(udpAsk(ip['web-b'] ?? '', 9000), 'web-b')
+    const seen = await inPod(
+      k,
+      'client',
+      `echo hi | timeout 3 socat - TCP:${ip['web-a']}:8080 >/dev/null; ip -o addr show eth0`,
+    )
+    expect(seen).toContain(ip['client'])
+  })
+  test('N1: hostPort, from the node and from a pod', async () => {
+    await k.apply(
+      server('host-port', { labels: 'x: y' })
+        .replace('containerPort: 8080', 'containerPort: 8080, hostPort: 28080')
+        .replace('app: web', 'app: other'),
+    )
+    await k.ready('host-port')
+    await asks(httpGet(`${nodeIP}:28080`), 'host-port')
+    expect(onNode(`curl -s -m 3 http://127.0.0.1:28080/`)).toBe('host-port')
+    await k.ok(['delete', 'pod', 'host-port'])
+  })
+  test('N2: a cluster IP spreads over its pods, TCP and UDP, from pods, from themselves and from the node', async () => {
+    await service('web', `selector: {app: web}, ${ports}`)
+    const seen = new Set<string>()
+    await eventually(
+      async () => seen.add(await inPod(k, 'client', httpGet('web'))),
+      (all) => all.has('web-a') && all.has('web-b'),
+    )
+    const udp = new Set<string>()
+    await eventually(
+      async () => udp.add(await inPod(k, 'client', udpAsk('web', 90))),
+      (all) => all.has('web-a') && all.has('web-b'),
+    )
+    const own = new Set<string>()
+    await eventually(
+      async () => own.add(await inPod(k, 'web-a', httpGet('web'))),
+      (all) => all.has('web-a') && all.has('web-b'),
+    )
+    const clusterIP = await get('service', 'web', '.spec.clusterIP')
+    expect(onNode(`curl -s -m 3 http://${clusterIP}/`)).toMatch(/^web-[ab]$/)
+  })
+  test('N2: no endpoint: refused at once, and served when there is one', async () => {
+    await service('nobody', `selector: {app: nobody}, ${ports}`)
+    await asks(httpGet('nobody'), /refused/)
+    await k.ok(['patch', 'service', 'nobody', '-p', '{"spec":{"selector":{"app":"web"}}}'])
+    await asks(httpGet('nobody'), /^web-[ab]$/)
+  })
+  test('N2: node port, external address, load balancer without a cloud', async () => {
+    await service(
+      'outside',
+      `type: LoadBalancer, selector: {app: web}, externalIPs: [203.0.113.7], ports: [{port: 8181, targetPort: http}]`,
+    )
+    const nodePort = await eventually(
+      () => get('service', 'outside', '.spec.ports[0].nodePort'),
+      (text) => text !== '',
+    )
+    const balancer = await eventually(
+      () => get('service', 'outside', '.status.loadBalancer.ingress[0].ip'),
+      (text) => text !== '',
+    )
+    expect(balancer).toBe(nodeIP)
+    for (const at of [`${nodeIP}:${nodePort}`, `${balancer}:8181`, '203.0.113.7:8181']) {
+      await asks(httpGet(at), /^web-[ab]$/)
+      await eventually(
+        () => onNode(`curl -s -m 3 http://${at}/`),
+        (text) => /^web-[ab]$/.test(text),
+      )
+    }
+  })
+  test('N2: client affinity keeps a client on one pod', async () => {
+    await service('sticky', `selector: {app: web}, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: http}]`)
+    await asks(httpGet('sticky'), /^web-[ab]$/)
+    const seen = await inPod(k, 'client', `for i in 1 2 3 4 5 6 7 8 9 10; do ${httpGet('sticky')}; done | sort -u`)
+    expect(seen).toMatch(/^web-[ab]$/)
+  })
+  test('N2: UDP flows leave a pod that is gone', async () => {
+    await k.apply(server('udp-1').replace('app: web', 'app: udp'))
+    await k.ready('udp-1')
+    await service('udp', `selector: {app: udp}, ports: [{port: 90, targetPort: udp, protocol: UDP}]`)
+    const ask = `echo x | timeout 3 socat -t2 - UDP:udp:90,sourceport=33000`
+    await asks(ask, 'udp-1')
+    await k.apply(server('udp-2').replace('app: web', 'app: udp'))
+    await k.ready('udp-2')
+    await k.ok(['delete', 'pod', 'udp-1'])
+    await asks(ask, 'udp-2')
+  })
+  test('N3: endpoints follow readiness, and manual Endpoints are mirrored', async () => {
+    await inPod(k, 'web-b', 'rm /tmp/ready')
+    const ready = () => get('endpoints', 'web', '.subsets[0].addresses[*].ip')
+    await eventually(ready, (text) => text === ip['web-a'])
+    const slices = await k.ok(['get', 'endpointslices', '-l', 'kubernetes.io/service-name=web', '-o', 'json'])
+    const { items } = JSON.parse(slices) as {
+      items: { endpoints: { addresses: string[]; conditions: { ready: boolean } }[] }[]
+    }
+    const states = Object.fromEntries(
+      items.flatMap((s) => s.endpoints).map((e) => [e.addresses[0] ?? '', e.conditions.ready]),
+    )
+    expect(states).toEqual({ [ip['web-a'] ?? '']: true, [ip['web-b'] ?? '']: false })
+    await service('eager', `selector: {app: web}, publishNotReadyAddresses: true, clusterIP: None, ports: [{port: 80}]`)
+    await eventually(
+      () => get('endpoints', 'eager', '.subsets[0].addresses[*].ip'),
+      (text) => text.split(' ').length === 2,
+    )
+    await inPod(k, 'web-b', 'touch /tmp/ready')
+    await eventually(ready, (text) => text.split(' ').length === 2)
+    await service('manual', `ports: [{port: 80, targetPort: 8080}]`)
+    await k.apply(
+      `apiVersion: v1\nkind: Endpoints\nmetadata: {name: manual}\nsubsets: [{addresses: [{ip: ${ip['web-a']}}], ports: [{port: 8080}]}]\n`,
+    )
+    await asks(httpGet('manual'), 'web-a')
+    expect(await k.ok(['get', 'endpointslices', '-l', 'kubernetes.io/service-name=manual', '-o', 'name'])).toContain(
+      'manual-',
+    )
+  })
+  test('N4: names of services, pods, ports, aliases and addresses', async () => {
+    await service('heads', `selector: {app: web}, clusterIP: None, ports: [{name: http, port: 8080}]`)
+    await k.apply(server('named', { labels: 'x: y', spec: 'hostname: first\n  subdomain: heads' }))
+    const named = (await k.ready('named')).status.podIP ?? ''
+    await service('alias', `type: ExternalName, externalName: web.default.svc.cluster.local`)
+    const look = (type: string, name: string) => `nslookup -type=${type} ${name}`
+    const clusterIP = await get('service', 'web', '.spec.clusterIP')
+    await asks(look('a', 'web.default.svc.cluster.local'), new RegExp(`Address: ${clusterIP}`))
+    await asks(look('a', 'heads.default.svc.cluster.local'), new RegExp(`Address: ${named}`))
+    await asks(look('a', 'first.heads.default.svc.cluster.local'), new RegExp(`Address: ${named}`))
+    await asks(look('srv', '_http._tcp.heads.default.svc.cluster.local'), /8080 first\.heads\.default/)
+    await asks(look('a', `${named.replaceAll('.', '-')}.default.pod.cluster.local`), new RegExp(`Address: ${named}`))
+    await asks(look('ptr', clusterIP), /name = web\.default\.svc\.cluster\.local/)
+    await asks(look('a', 'alias.default.svc.cluster.local'), new RegExp(`Address: ${clusterIP}`))
+    await asks(look('a', 'nothing.default.svc.cluster.local'), /NXDOMAIN/)
+    await asks(httpGet('web.default'), /./)
+    await asks(httpGet('first.heads:8080'), 'first')
+    await k.ok(['delete', 'pod', 'named'])
+    await asks(look('a', 'first.heads.default.svc.cluster.local'), /NXDOMAIN/)
+  })
+  test('N5: the kubernetes Service with a token of the pod; proxy verbs to pods, services and nodes', async () => {
+    const api = `wget -qO- --no-check-certificate --header "Authorization: Bearer $(cat /var/run/secrets/kubernetes.io/serviceaccount/token)" https://kubernetes.default.svc/version`
+    await asks(api, /"gitVersion": ?"v1/)
+    const raw = (path: string) => k.ok(['get', '--raw', path])
+    expect((await raw('/api/v1/namespaces/default/pods/web-a:8080/proxy/index.html')).trim()).toBe('web-a')
+    expect(await raw('/api/v1/namespaces/default/services/web:http/proxy/')).toMatch(/^web-[ab]/)
+    expect(await raw('/api/v1/namespaces/default/services/http:web:80/proxy/index.html')).toMatch(/^web-[ab]/)
+    const missing = await k.run(['get', '--raw', '/api/v1/namespaces/default/services/nothing/proxy/'])
+    expect(missing.stderr).toContain('not found')
+    const node = await get('node', '', '.items[0].metadata.name')
+    expect(await raw(`/api/v1/nodes/${node}/proxy/healthz`)).toBe('ok')
+  })
+})
