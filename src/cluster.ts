@@ -188,6 +188,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
       ...(config === undefined ? {} : { config }),
       zone,
       ...(ingress === undefined ? {} : { ingress }),
+      loadBalancerPool: controllerSettings.loadBalancerPool ?? [],
     })
     const own: ClusterNode = {
       ...started,

@@ -1,5 +1,6 @@
 // One node's agent: kubelet, service proxy, DNS and routes to the other nodes' pods, over whatever transport leads to the
 // API: a function call where the control plane is in this process, HTTP/2 where it is another machine's.
+import { inIpRanges, parseIpRange } from './api/machinery/ip-range.ts'
 import { createClient } from './client/api-client.ts'
 import { createInformerFactory } from './client/informer.ts'
 import { type DnsServer, startDns } from './dns/dns.ts'
@@ -38,6 +39,8 @@ export interface NodeAgentOptions {
   readonly config?: Partial<KubeletConfig>
   readonly zone?: string | undefined
   readonly ingress?: IngressSettings
+  /** Load balancer addresses that this node answers on its links. Default: none. */
+  readonly loadBalancerPool?: readonly string[]
   /** Bookmarks let a watch over a real network resume. Default: false. */
   readonly bookmarks?: boolean
 }
@@ -73,6 +76,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
   const { dataplane, dnsSockets, podNetwork, edge, outgoing } = ports
   const wanted = [dataplane, dnsSockets, podNetwork, edge].some((port) => port !== undefined)
   const shared = wanted ? informersOver(options.networkTransport, 'kube-proxy') : undefined
+  const pool = (options.loadBalancerPool ?? []).flatMap((text) => parseIpRange(text) ?? [])
   let proxy: Proxy | undefined
   let dns: DnsServer | undefined
   let routes: PodRoutes | undefined
@@ -90,6 +94,8 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
         podCidrs: network.clusterCidrs,
         serviceCidrs: network.serviceCidrs,
         ownAddresses: dnsAddresses,
+        ...(edge === undefined ? {} : { edge }),
+        ...(pool.length === 0 ? {} : { announces: (address) => inIpRanges(pool, address) }),
       })
     if (dnsSockets !== undefined && dnsAddresses.length > 0)
       dns = startDns({
@@ -122,7 +128,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
     ingress,
     async stop(stopOptions = { pods: 'keep' }) {
       await ingress?.stop()
-      proxy?.stop()
+      await proxy?.stop()
       routes?.stop()
       await dns?.stop()
       await kubelet.stop(stopOptions)

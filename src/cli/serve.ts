@@ -37,6 +37,8 @@ export interface ServeOptions {
   readonly dataDir: string
   readonly listen: ListenAddress | undefined
   readonly store: StoreChoice
+  /** Addresses for Services of type LoadBalancer; empty for the nodes' own. */
+  readonly loadBalancerPool: readonly string[]
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
   /** The node of this machine; undefined for a control plane alone. */
@@ -131,6 +133,9 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     clusterCidrs: network.clusterCidrs,
     dnsAddresses: network.dnsAddresses,
     dialer: tunnels,
+    ...(options.loadBalancerPool.length === 0
+      ? {}
+      : { controllerSettings: { loadBalancerPool: options.loadBalancerPool } }),
   })
   cluster = started
   undo.push(() => started.stop({ pods: 'keep' }))

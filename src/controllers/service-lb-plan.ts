@@ -2,7 +2,8 @@
 // who holds which port of the nodes and which address of a pool, so that two Services never share one.
 import type { Node } from '../api/core/node.ts'
 import type { Service } from '../api/core/service.ts'
-import { formatIp, parseCidr, parseIp } from '../api/machinery/ip.ts'
+import { formatIp } from '../api/machinery/ip.ts'
+import type { IpRange } from '../api/machinery/ip-range.ts'
 import { findCondition } from './framework/conditions.ts'
 
 export type Family = 'IPv4' | 'IPv6'
@@ -74,33 +75,9 @@ export class Ledger {
   }
 }
 
-/** A pool is written as CIDRs, or as ranges "first-last". */
-export interface PoolRange {
-  readonly family: Family
-  readonly first: bigint
-  readonly last: bigint
-}
-/** Undefined for what is no range. */
-export function parsePool(text: string): PoolRange | undefined {
-  const [from = '', to] = text.split('-').map((part) => part.trim())
-  if (to !== undefined) {
-    const [a, b] = [parseIp(from), parseIp(to)]
-    if (a === undefined || b === undefined || a.version !== b.version || a.value > b.value) return undefined
-    return { family: familyOf(from), first: a.value, last: b.value }
-  }
-  const cidr = parseCidr(from.includes('/') ? from : `${from}/${from.includes(':') ? 128 : 32}`)
-  if (cidr === undefined) return undefined
-  const bits = BigInt((cidr.version === 4 ? 32 : 128) - cidr.prefix)
-  const first = (cidr.value >> bits) << bits
-  return { family: familyOf(from), first, last: first + (1n << bits) - 1n }
-}
-const valueOf = (ip: string): bigint => parseIp(ip)?.value ?? -1n
-export const inPool = (pool: readonly PoolRange[], ip: string): boolean =>
-  pool.some((r) => r.family === familyOf(ip) && r.first <= valueOf(ip) && valueOf(ip) <= r.last)
-
 /** The first free address of a family; looks at 65,536 at most, which is more than a link has neighbours. */
 export function freeInPool(
-  pool: readonly PoolRange[],
+  pool: readonly IpRange[],
   family: Family,
   isFree: (ip: string) => boolean,
 ): string | undefined {

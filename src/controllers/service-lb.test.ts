@@ -6,7 +6,8 @@ import { ipAddresses, serviceCidrs } from '../api/networking/service-cidr.ts'
 import { clusterDnsController } from './cluster-dns.ts'
 import type { ControllerSettings } from './framework/controller.ts'
 import { serviceCidrController } from './service-cidr.ts'
-import { freeInPool, parsePool } from './service-lb-plan.ts'
+import { parseIpRange } from '../api/machinery/ip-range.ts'
+import { freeInPool } from './service-lb-plan.ts'
 import { serviceLbController } from './service-lb.ts'
 import { type TestCluster, testCluster } from './testing/cluster.ts'
 
@@ -149,14 +150,14 @@ describe('a load balancer pool', () => {
     ['10.0.0.9 - 10.0.0.12', '10.0.0.9', '10.0.0.12'],
     ['fd00::/127', 'fd00::', 'fd00::1'],
   ])('%s is a range', (text, first, last) => {
-    const range = parsePool(text)
+    const range = parseIpRange(text)
     expect(range).toBeDefined()
     if (range === undefined) return
     expect(freeInPool([range], range.family, () => true)).toBe(first)
     expect(freeInPool([range], range.family, (ip) => ip === last)).toBe(last)
   })
   it.each(['', 'x', '10.0.0.9-10.0.0.1', '10.0.0.1-fd00::1', '10.0.0.0/33'])('%s is none', (text) => {
-    expect(parsePool(text)).toBeUndefined()
+    expect(parseIpRange(text)).toBeUndefined()
   })
 })
 

@@ -5,24 +5,14 @@ import { type Node, nodes as nodeKind } from '../api/core/node.ts'
 import { type Service, services as serviceKind } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
 import { equal } from '../api/machinery/equal.ts'
+import { inIpRanges, type IpRange, parseIpRange } from '../api/machinery/ip-range.ts'
 import { ingressPortsAnnotation, ingressPortsOf } from '../api/networking/served-ingress.ts'
 import type { LoadBalancerIngress } from '../api/core/service.ts'
 import { type IndexBy, keyOf } from '../client/informer.ts'
 import { serviceNameLabel } from './endpoint-slice.ts'
 import { type Controller, recorderFor } from './framework/controller.ts'
 import { startReconciler } from './framework/reconciler.ts'
-import {
-  familiesOf,
-  familyOf,
-  freeInPool,
-  inPool,
-  isBalanced,
-  Ledger,
-  nodeAddresses,
-  parsePool,
-  type PoolRange,
-  portsOf,
-} from './service-lb-plan.ts'
+import { familiesOf, familyOf, freeInPool, isBalanced, Ledger, nodeAddresses, portsOf } from './service-lb-plan.ts'
 
 const fieldManager = 'service-lb-controller'
 const defaultReserved = ['TCP/22', 'TCP/10250']
@@ -62,11 +52,11 @@ function ingressPortsInUse(nodes: Iterable<Node>): ReadonlySet<string> {
 type Answer = { readonly addresses: readonly string[] } | { readonly refused: string }
 
 /** Addresses of the Service from the pool; the ledger's word is kept on refusal. */
-function fromPool(service: Service, key: string, pool: readonly PoolRange[], ledger: Ledger): Answer {
+function fromPool(service: Service, key: string, pool: readonly IpRange[], ledger: Ledger): Answer {
   const asked = service.spec.loadBalancerIP
   const isFree = (ip: string) => (ledger.holderOf(ip) ?? key) === key
   if (asked !== undefined && asked !== '') {
-    if (!inPool(pool, asked)) return { refused: `address ${asked} is not in the load balancer pool` }
+    if (!inIpRanges(pool, asked)) return { refused: `address ${asked} is not in the load balancer pool` }
     if (!isFree(asked)) return { refused: `address ${asked} is taken by Service ${ledger.holderOf(asked)}` }
     ledger.hold(key, [asked])
     return { addresses: [asked] }
@@ -74,7 +64,7 @@ function fromPool(service: Service, key: string, pool: readonly PoolRange[], led
   const addresses: string[] = []
   for (const family of familiesOf(service)) {
     const kept = [...ledger.of(key), ...(isOurs(service) ? ipsOf(service) : [])].find(
-      (ip) => familyOf(ip) === family && inPool(pool, ip) && isFree(ip),
+      (ip) => familyOf(ip) === family && inIpRanges(pool, ip) && isFree(ip),
     )
     const ip = kept ?? freeInPool(pool, family, isFree)
     if (ip !== undefined) addresses.push(ip)
@@ -89,7 +79,7 @@ export const serviceLbController: Controller = {
   start(context) {
     const { informers, settings = {} } = context
     const pool = (settings.loadBalancerPool ?? []).map((text) => {
-      const range = parsePool(text)
+      const range = parseIpRange(text)
       if (range === undefined) throw new Error(`${text} is no range of addresses`)
       return range
     })

@@ -69,7 +69,11 @@ async function unmountAll(disk: Disk, path: string): Promise<void> {
 /** Our devices and routes; where there was none, the loopback device carries our address. */
 function removeDevices(instance: Instance): string {
   const { dnsAddress: address, clusterCidr } = keptPlan(instance) ?? {}
-  const fromLoopback = address === undefined ? 'true' : `ip address delete ${address}/32 dev lo 2>/dev/null || true`
+  const announced = `ip address flush dev lo label lo:${instance.id}`
+  const fromLoopback =
+    address === undefined
+      ? 'true'
+      : `ip address delete ${address}/32 dev lo 2>/dev/null; ${announced} 2>/dev/null || true`
   const { device } = instance
   const exists = (name: string) => `ip link show dev ${name} >/dev/null 2>&1`
   const tunnel = tunnelDeviceOf(instance)

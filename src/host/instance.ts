@@ -1,7 +1,7 @@
 // What one data directory calls its own on the machine. Every name comes from the directory's real path, so that several
 // clusters stand side by side, and whoever cleans up knows what is whose.
 import { createHash } from 'node:crypto'
-import { mkdirSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Instance {
@@ -38,4 +38,11 @@ export function instanceOf(dataDir: string, name = ''): Instance {
     // A unix socket's path has 107 bytes; containerd adds ".ttrpc" to it.
     containerdSocket: Buffer.byteLength(socket) <= 100 ? socket : `/run/coxswain-${id}.sock`,
   }
+}
+
+/** Where load balancer addresses stand: on our device, or on the loopback device where the kernel has no dummy devices; and
+ * the label by which they are known. */
+export function announcedOn({ device, id }: Instance): { readonly device: string; readonly label: string } {
+  const own = existsSync(`/sys/class/net/${device}`)
+  return own ? { device, label: `${device}:lb` } : { device: 'lo', label: `lo:${id}` }
 }

@@ -19,7 +19,8 @@ import { createDisk } from './disk.ts'
 import { hostDnsSockets } from './dns-sockets.ts'
 import { createHttpEdge } from './http-edge.ts'
 import { type HostIdentity, openIdentity } from './identity.ts'
-import type { Instance } from './instance.ts'
+import { announcedOn, type Instance } from './instance.ts'
+import { linkAddresses } from './link-addresses.ts'
 import { nftablesDataplane } from './nftables/dataplane.ts'
 import { createNodeHost } from './node-host.ts'
 import { createOutgoing, type OutgoingOptions } from './outgoing.ts'
@@ -100,7 +101,12 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       prober: hostProber,
       devicePlugins: hostDevicePlugins,
       programs: { run },
-      dataplane: nftablesDataplane({ table: instance.serviceTable, log, shell }),
+      dataplane: nftablesDataplane({
+        table: instance.serviceTable,
+        log,
+        shell,
+        links: linkAddresses({ shell, ...announcedOn(instance) }),
+      }),
       dnsSockets: hostDnsSockets,
       edge: createHttpEdge({
         log,

@@ -62,6 +62,8 @@ export interface DataplaneState {
   readonly ownAddresses: readonly string[]
   /** Addresses that take node ports; empty for all of the node's. */
   readonly nodePortAddresses: readonly string[]
+  /** Load balancer addresses that this node answers on its links (ARP, NDP). */
+  readonly announcedAddresses: readonly string[]
   readonly services: readonly ServiceRule[]
   readonly policies: readonly PolicyRule[]
 }

@@ -102,6 +102,26 @@ function nearest(all: readonly Candidate[], node: ProxyNode): readonly Candidate
 const plain = (all: readonly Candidate[]): readonly Endpoint[] =>
   all.map(({ ip, port, local }) => ({ ip, port, local }))
 
+/** What a health check node port answers. */
+export interface HealthCheck {
+  readonly port: number
+  readonly localEndpoints: number
+}
+/** Undefined for Services without such a port. */
+export function planHealthCheck(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  node: ProxyNode,
+): HealthCheck | undefined {
+  const { type, externalTrafficPolicy, healthCheckNodePort = 0 } = service.spec
+  if (type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local' || healthCheckNodePort === 0) return undefined
+  const local = new Set<string>()
+  for (const slice of slices)
+    for (const { addresses, conditions, nodeName, targetRef } of slice.endpoints ?? [])
+      if (nodeName === node.name && conditions?.ready !== false) local.add(targetRef?.uid ?? addresses[0] ?? '')
+  return { port: healthCheckNodePort, localEndpoints: local.size }
+}
+
 /** The rules of one Service on `node`, one for each port and address family. */
 export function planService(service: Service, slices: readonly EndpointSlice[], node: ProxyNode): ServiceRule[] {
   if (!isProxied(service)) return []

@@ -9,9 +9,11 @@ import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Dataplane, ServiceRule } from '../ports/dataplane.ts'
+import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
+import { createHealthChecks } from './health-checks.ts'
 import { planPolicies } from './plan-policies.ts'
-import { planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
+import { planHealthCheck, planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
 
 export interface ProxyOptions {
   readonly informers: InformerFactory
@@ -23,11 +25,15 @@ export interface ProxyOptions {
   readonly serviceCidrs: readonly string[]
   /** Cluster addresses that this node answers itself. */
   readonly ownAddresses: readonly string[]
+  /** Serves health check node ports; without it there are none. */
+  readonly edge?: HttpEdge
+  /** True for load balancer addresses that this cluster's nodes answer on their link. */
+  readonly announces?: (address: string) => boolean
 }
 export interface Proxy {
   /** Resolves when the kernel holds everything that the API said at the start. */
   readonly synced: Promise<void>
-  stop(): void
+  stop(): Promise<void>
 }
 
 const byService: IndexBy<EndpointSlice> = (slice) => {
@@ -44,6 +50,7 @@ export function startProxy(options: ProxyOptions): Proxy {
   const sliceInformer = informers.informer(endpointSlices)
   const policyInformer = informers.informer(networkPolicies)
   const slicesOf = sliceInformer.index(byService)
+  const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, log)
   const planned = new Map<string, readonly ServiceRule[]>()
   const dirty = new Set<string>()
   let stopped = false
@@ -90,6 +97,7 @@ export function startProxy(options: ProxyOptions): Proxy {
   function replan(key: string): void {
     const service: Service | undefined = serviceInformer.byKey(key)
     const rules = service === undefined ? [] : planService(service, slicesOf.get(key), node)
+    health?.set(key, service === undefined ? undefined : planHealthCheck(service, slicesOf.get(key), node))
     const old = planned.get(key) ?? []
     if (rules.length === 0) planned.delete(key)
     else {
@@ -101,12 +109,16 @@ export function startProxy(options: ProxyOptions): Proxy {
   async function applyAll(): Promise<void> {
     for (const key of dirty) replan(key)
     dirty.clear()
+    const services = [...planned.values()].flat()
+    const { announces } = options
+    const announced = announces === undefined ? [] : services.flatMap((s) => s.loadBalancerIPs.filter(announces))
     await dataplane.apply({
       podCidrs: options.podCidrs,
       serviceCidrs: options.serviceCidrs,
       ownAddresses: options.ownAddresses,
       nodePortAddresses: [],
-      services: [...planned.values()].flat(),
+      announcedAddresses: [...new Set(announced)],
+      services,
       policies: await policies(),
     })
   }
@@ -162,10 +174,11 @@ export function startProxy(options: ProxyOptions): Proxy {
   })
   return {
     synced,
-    stop() {
+    async stop() {
       stopped = true
       retry?.cancel()
       for (const remove of removers) remove()
+      await health?.stop()
     },
   }
 }

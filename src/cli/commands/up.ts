@@ -1,6 +1,7 @@
 // cox up: checks what can be checked before anything is begun, then serves here or in a process of its own.
 import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { parseIpRange } from '../../api/machinery/ip-range.ts'
 import { apiChoiceOf, apiFlags } from '../api-flags.ts'
 import { type Command, CliError, dataDirFlag, type Invocation, out } from '../command.ts'
 import { dataDirOf, kubeconfigPath, runningServer } from '../data-dir.ts'
@@ -32,6 +33,11 @@ export const serverFlags = {
     type: 'string',
     value: 'TEXT|FILE',
     help: "with etcd: the secret that all of its servers share (the file server-token in the first one's data directory)",
+  },
+  'load-balancer-pool': {
+    type: 'string',
+    value: 'RANGE,...',
+    help: "addresses for Services of type LoadBalancer, as CIDRs or FIRST-LAST, announced on the node's links (default: the node's own)",
   },
   kubeconfig: { type: 'string', value: 'FILE', help: 'merge the context "coxswain" into this file too' },
   detach: { type: 'boolean', short: 'd', help: 'return when the cluster is ready, and leave it running' },
@@ -81,6 +87,7 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
     listen: listenOf(call.flag('listen')),
     store: storeOf(call.flag('store')),
     kubeconfig: call.flag('kubeconfig'),
+    loadBalancerPool: poolOf(call.flag('load-balancer-pool')),
     advertiseAddress: addressOf(call.flag('advertise-address')),
     api: apiChoiceOf(call),
     serverToken: serverTokenOf(call.flag('server-token') ?? process.env['COX_SERVER_TOKEN']),
@@ -89,6 +96,16 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
 /** The secret itself, or what stands in a file of that name. */
 const serverTokenOf = (text: string | undefined): string | undefined =>
   text !== undefined && existsSync(text) ? readFileSync(text, 'utf8').trim() : text
+function poolOf(text: string | undefined): readonly string[] {
+  const ranges = text?.split(',') ?? []
+  for (const range of ranges)
+    if (parseIpRange(range) === undefined)
+      throw new CliError(
+        `--load-balancer-pool wants ranges such as 192.0.2.64/28 or 192.0.2.64-192.0.2.80, not "${range}"`,
+        2,
+      )
+  return ranges
+}
 function addressOf(text: string | undefined): string | undefined {
   if (text === undefined || isIP(text) !== 0) return text
   throw new CliError(`--advertise-address wants an IP address, not "${text}"`, 2)

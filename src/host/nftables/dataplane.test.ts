@@ -34,6 +34,7 @@ const state = (over: Partial<DataplaneState>): DataplaneState => ({
   serviceCidrs: ['10.77.0.0/24'],
   ownAddresses: [],
   nodePortAddresses: [],
+  announcedAddresses: [],
   services: [],
   policies: [],
   ...over,

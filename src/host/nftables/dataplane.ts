@@ -3,6 +3,7 @@
 // or not at all.
 import type { Dataplane, DataplaneState, Endpoint, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
+import type { LinkAddresses } from '../link-addresses.ts'
 import type { Shell } from '../shell.ts'
 import { canonicalRanges } from './cidrs.ts'
 import { type PolicyTexts, policyTexts } from './policies.ts'
@@ -15,6 +16,8 @@ export interface NftablesOptions {
   readonly log: Log
   /** Starts nft and conntrack without stopping our event loop. */
   readonly shell: Shell
+  /** Puts announced addresses where the link's neighbours find them; without it they are announced by somebody else. */
+  readonly links?: LinkAddresses
   /** Runs commands inside this network namespace (`ip netns`), for several nodes on one machine. */
   readonly netns?: string
 }
@@ -243,7 +246,11 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
 
   async function applyOnce(state: DataplaneState): Promise<void> {
     const { lines, next, vanished } = plan(table, held ?? nothing, state)
-    if (held !== undefined && lines.length === 0) return
+    if (held === undefined || lines.length > 0) await change(lines, next, vanished)
+    // Announced when the rules stand, so that no first packet is refused.
+    await options.links?.apply(state.announcedAddresses)
+  }
+  async function change(lines: readonly string[], next: Held, vanished: readonly Flow[]): Promise<void> {
     await nft(`${held === undefined ? skeleton(table) : ''}${lines.join('\n')}\n`)
     held = next
     await forgetUdp(vanished)
@@ -286,6 +293,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
       const result = queue.then(async () => {
         await nft(`table inet ${table} {}\ndelete table inet ${table}\n`)
         held = undefined
+        await options.links?.apply([])
       })
       queue = result.catch(() => {})
       return result

@@ -1,0 +1,66 @@
+// Health check node ports: cloud load balancers ask a node whether it has an endpoint of a Service with
+// externalTrafficPolicy Local (200) or none (503), and how many.
+// (https://kubernetes.io/docs/reference/networking/virtual-ips/#external-traffic-policy)
+import type { EdgeAnswer, EdgeListener, HttpEdge } from '../ports/http-edge.ts'
+import type { Log } from '../ports/log.ts'
+import type { HealthCheck } from './plan-services.ts'
+
+export interface HealthChecks {
+  /** Says what a Service's port must answer now; undefined ends it. */
+  set(key: string, check: HealthCheck | undefined): void
+  stop(): Promise<void>
+}
+
+export function answerOf(key: string, endpoints: number): EdgeAnswer {
+  const [namespace = '', name = ''] = key.split('/')
+  const text = JSON.stringify({ service: { namespace, name }, localEndpoints: endpoints, serviceProxyHealthy: true })
+  const body = new TextEncoder().encode(text)
+  return {
+    kind: 'response',
+    status: endpoints > 0 ? 200 : 503,
+    headers: {
+      'content-type': 'application/json',
+      'content-length': String(body.length),
+      'x-content-type-options': 'nosniff',
+      'x-load-balancing-endpoint-weight': String(endpoints),
+    },
+    body,
+  }
+}
+
+export function createHealthChecks(edge: HttpEdge, log: Log): HealthChecks {
+  const checks = new Map<string, HealthCheck>()
+  const listeners = new Map<string, { readonly port: number; readonly opened: Promise<EdgeListener | undefined> }>()
+  const close = async (key: string): Promise<void> => {
+    const listener = listeners.get(key)
+    listeners.delete(key)
+    await (await listener?.opened)?.close()
+  }
+  const open = (key: string, port: number) => {
+    const opened = edge
+      .listen({ port, handle: () => Promise.resolve(answerOf(key, checks.get(key)?.localEndpoints ?? 0)) })
+      .catch((error: unknown) => {
+        log.error('a health check node port cannot be served', {
+          service: key,
+          error: error instanceof Error ? error.message : String(error),
+        })
+        return undefined
+      })
+    listeners.set(key, { port, opened })
+  }
+  return {
+    set(key, check) {
+      const listener = listeners.get(key)
+      if (check === undefined) checks.delete(key)
+      else checks.set(key, check)
+      if (listener?.port === check?.port) return
+      const closed = close(key)
+      // A port that moves from one Service to another is free when its first holder has let go.
+      if (check !== undefined) void closed.then(() => checks.get(key) === check && open(key, check.port))
+    },
+    async stop() {
+      checks.clear()
+      await Promise.all([...listeners.keys()].map(close))
+    },
+  }
+}

@@ -1,0 +1,100 @@
+import { afterEach, expect, it } from 'vitest'
+import { services } from '../api/core/service.ts'
+import { endpointSlices } from '../api/discovery/endpoint-slice.ts'
+import { type TestCluster, testCluster } from '../controllers/testing/cluster.ts'
+import type { Dataplane, DataplaneState } from '../ports/dataplane.ts'
+import { type EdgeListenOptions, type HttpEdge, PortTakenError } from '../ports/http-edge.ts'
+import { type Proxy, startProxy } from './proxy.ts'
+
+let cluster: TestCluster | undefined
+let proxy: Proxy | undefined
+afterEach(async () => {
+  await proxy?.stop()
+  await cluster?.stop()
+})
+
+async function start(announces?: (address: string) => boolean) {
+  const made = await testCluster([])
+  cluster = made
+  const open = new Map<number, EdgeListenOptions>()
+  let state: DataplaneState | undefined
+  const edge: HttpEdge = {
+    async listen(options) {
+      if (open.has(options.port)) throw new PortTakenError(options.port)
+      open.set(options.port, options)
+      return { port: options.port, close: async () => void open.delete(options.port) }
+    },
+  }
+  const dataplane: Dataplane = {
+    apply: async (next) => void (state = next),
+    clear: async () => {},
+  }
+  const { informers, clock, log } = made.context
+  proxy = startProxy({
+    informers,
+    dataplane,
+    clock,
+    log,
+    node: { name: 'here', zone: undefined },
+    podCidrs: [],
+    serviceCidrs: [],
+    ownAddresses: [],
+    edge,
+    ...(announces === undefined ? {} : { announces }),
+  })
+  await made.advance()
+  const ask = async (port: number) => {
+    const request = { method: 'GET', scheme: 'http', authority: '', path: '/', httpVersion: '1', headers: {} } as const
+    const { signal } = new AbortController()
+    const answer = await open.get(port)?.handle({ ...request, sourceAddress: '', signal })
+    if (answer?.kind !== 'response') return undefined
+    return [answer.status, new TextDecoder().decode(answer.body as Uint8Array)]
+  }
+  const balancer = async (name: string, healthCheckNodePort: number) => {
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort, ports: [{ port: 80 }] }
+    await made.client.resource(services).create({ metadata: { name, namespace: 'default' }, spec } as never)
+    await made.advance()
+  }
+  const slice = async (name: string, nodeName: string) => {
+    await made.client.resource(endpointSlices).create({
+      metadata: { name, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      endpoints: [{ addresses: ['10.0.0.7'], nodeName, conditions: { ready: true } }],
+      ports: [{ port: 8080, protocol: 'TCP' }],
+    } as never)
+    await made.advance()
+  }
+  return { ...made, open, ask, balancer, slice, state: () => state }
+}
+
+it('health check node ports say whether this node has an endpoint', async () => {
+  const { ask, balancer, slice, client, advance, open } = await start()
+  await balancer('lb', 30_100)
+  expect(await ask(30_100)).toEqual([
+    503,
+    '{"service":{"namespace":"default","name":"lb"},"localEndpoints":0,"serviceProxyHealthy":true}',
+  ])
+  await slice('lb', 'elsewhere')
+  expect((await ask(30_100))?.[0]).toBe(503)
+  const here = { endpoints: [{ addresses: ['10.0.0.8'], nodeName: 'here', conditions: { ready: true } }] }
+  await client.resource(endpointSlices).patch('lb', 'default', 'merge', here)
+  await advance()
+  expect(await ask(30_100)).toEqual([200, expect.stringContaining('"localEndpoints":1')])
+  await client.resource(services).delete('lb', 'default')
+  await advance()
+  expect([...open.keys()]).toEqual([])
+  await balancer('next', 30_100)
+  expect((await ask(30_100))?.[0]).toBe(503)
+})
+
+it('announces the load balancer addresses that are its own', async () => {
+  const { balancer, client, advance, state } = await start((address) => address.startsWith('192.0.2.'))
+  await balancer('a', 30_101)
+  const status = (ip: string) => ({ status: { loadBalancer: { ingress: [{ ip }] } } })
+  await client.resource(services).patch('a', 'default', 'merge', status('192.0.2.9'), { subresource: 'status' })
+  await advance()
+  expect(state()?.announcedAddresses).toEqual(['192.0.2.9'])
+  await client.resource(services).patch('a', 'default', 'merge', status('198.51.100.9'), { subresource: 'status' })
+  await advance()
+  expect(state()?.announcedAddresses).toEqual([])
+})
