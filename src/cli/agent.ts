@@ -238,6 +238,16 @@ const planOf = ({ clusterCidrs, serviceCidrs, dnsAddresses }: ClusterNetwork): N
   serviceCidr: serviceCidrs[0] ?? '',
   dnsAddress: dnsAddresses[0] ?? '',
   apiAddress: '',
+  ...(clusterCidrs[1] === undefined
+    ? {}
+    : {
+        six: {
+          clusterCidr: clusterCidrs[1],
+          nodeCidr: '',
+          serviceCidr: serviceCidrs[1] ?? '',
+          dnsAddress: dnsAddresses[1] ?? '',
+        },
+      }),
 })
 
 /** Opens the kubelet's port: with the certificate that the cluster gave, or with one of its own until it does. */

@@ -11,7 +11,7 @@ import { removeNode } from '../host/cleanup.ts'
 import type { HttpServer } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
 import { limitLog } from '../host/log-limit.ts'
-import { type NetworkPlan, networkPlan } from '../host/network-plan.ts'
+import { type NetworkPlan, type NetworkPlan6, networkPlan } from '../host/network-plan.ts'
 import { hostAddresses } from '../host/node-host.ts'
 import { type HostClusterPorts, hostPorts } from '../host/ports.ts'
 import { serveKubeletPort } from '../host/remote-node/kubelet-port.ts'
@@ -39,6 +39,8 @@ export interface ServeOptions {
   readonly store: StoreChoice
   /** Addresses for Services of type LoadBalancer; empty for the nodes' own. */
   readonly loadBalancerPool: readonly string[]
+  /** Pods and Services of IPv4 and IPv6. */
+  readonly dualStack: boolean
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
   /** The node of this machine; undefined for a control plane alone. */
@@ -74,7 +76,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const tunnels = createTunnels({ log, nodes: () => nodesOf(cluster) })
   undo.push(() => tunnels.close())
   const ports = hostPorts({ instance, log, dial: (host, port) => tunnels.dial(host, port) })
-  const plan = networkPlan(instance, node !== undefined && node.runtime !== 'sim')
+  const plan = networkPlan(instance, node !== undefined && node.runtime !== 'sim', options.dualStack)
   const network = networkOfPlan(plan)
   const addresses = options.advertiseAddress === undefined ? hostAddresses() : [options.advertiseAddress]
 
@@ -97,7 +99,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
       : startLocalNode(
           node,
           instance,
-          shared === undefined ? { ...network, nodeCidrs: [plan.nodeCidr] } : network,
+          shared === undefined ? { ...network, nodeCidrs: both(plan, 'nodeCidr') } : network,
           log,
           () => edgeCertificateOf(ports),
         )
@@ -185,10 +187,13 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
 }
 
 const networkOfPlan = (plan: NetworkPlan): ClusterNetwork => ({
-  clusterCidrs: [plan.clusterCidr],
-  serviceCidrs: [plan.serviceCidr],
-  dnsAddresses: [plan.dnsAddress],
+  clusterCidrs: both(plan, 'clusterCidr'),
+  serviceCidrs: both(plan, 'serviceCidr'),
+  dnsAddresses: both(plan, 'dnsAddress'),
 })
+/** IPv4 first: it is the primary family. */
+const both = (plan: NetworkPlan, key: keyof NetworkPlan6): readonly string[] =>
+  plan.six === undefined ? [plan[key]] : [plan[key], plan.six[key]]
 /** What tunnels need to know of the nodes; nothing before the cluster is there. */
 function nodesOf(cluster: Cluster | undefined) {
   if (cluster === undefined) return []

@@ -68,12 +68,14 @@ async function unmountAll(disk: Disk, path: string): Promise<void> {
 
 /** Our devices and routes; where there was none, the loopback device carries our address. */
 function removeDevices(instance: Instance): string {
-  const { dnsAddress: address, clusterCidr } = keptPlan(instance) ?? {}
+  const { dnsAddress: address, clusterCidr, six } = keptPlan(instance) ?? {}
   const announced = `ip address flush dev lo label lo:${instance.id}`
-  const fromLoopback =
-    address === undefined
-      ? 'true'
-      : `ip address delete ${address}/32 dev lo 2>/dev/null; ${announced} 2>/dev/null || true`
+  const own = [address, six?.dnsAddress].flatMap((ip) => (ip === undefined ? [] : [ip]))
+  const fromLoopback = [
+    ...own.map((ip) => `ip address delete ${ip}/${ip.includes(':') ? 128 : 32} dev lo 2>/dev/null`),
+    `${announced} 2>/dev/null`,
+    'true',
+  ].join('; ')
   const { device } = instance
   const exists = (name: string) => `ip link show dev ${name} >/dev/null 2>&1`
   const tunnel = tunnelDeviceOf(instance)
@@ -81,6 +83,7 @@ function removeDevices(instance: Instance): string {
     `if ${exists(device)}; then ip link delete ${device}; else ${fromLoopback}; fi`,
     `if ${exists(tunnel)}; then ip link delete ${tunnel}; fi`,
     ...(clusterCidr === undefined ? [] : [`ip -4 route flush root ${clusterCidr} proto ${routeProtocol}`]),
+    ...(six === undefined ? [] : [`ip -6 route flush root ${six.clusterCidr} proto ${routeProtocol}`]),
   ].join('\n')
 }
 

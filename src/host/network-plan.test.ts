@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { choosePlan, takenOctets } from './network-plan.ts'
+import { choosePlan, planSix, takenOctets } from './network-plan.ts'
 
 const header = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU'
 const route = (destination: string, mask: string) => {
@@ -30,6 +30,14 @@ describe('address ranges', () => {
       apiAddress: '10.200.0.1',
     })
     expect(choosePlan('0000000a', new Set([140, 200])).clusterCidr).toBe('10.141.0.0/16')
+  })
+  test('both families: ranges that follow from the id', () => {
+    expect(planSix('0123abcd')).toEqual({
+      clusterCidr: 'fdc0:0123:abcd:100::/56',
+      nodeCidr: 'fdc0:0123:abcd:100::/64',
+      serviceCidr: 'fdc0:0123:abcd::/112',
+      dnsAddress: 'fdc0:0123:abcd::a',
+    })
   })
   test('when nothing is free it says what to do', () => {
     expect(() => choosePlan('0000000a', new Set(Array.from({ length: 256 }, (_, i) => i)))).toThrow(/cox down/)

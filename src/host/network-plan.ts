@@ -4,6 +4,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import type { Instance } from './instance.ts'
 
+/** The same in IPv6, of a cluster that has both families. */
+export interface NetworkPlan6 {
+  readonly clusterCidr: string
+  readonly nodeCidr: string
+  readonly serviceCidr: string
+  readonly dnsAddress: string
+}
 export interface NetworkPlan {
   /** Pods of the whole cluster. */
   readonly clusterCidr: string
@@ -14,6 +21,8 @@ export interface NetworkPlan {
   readonly dnsAddress: string
   /** The API inside the cluster: the first address of the service range. */
   readonly apiAddress: string
+  /** Undefined for IPv4 alone. */
+  readonly six?: NetworkPlan6
 }
 
 const claimsFolder = '/run/coxswain'
@@ -27,6 +36,17 @@ const planAt = (pods: number, services: number): NetworkPlan => ({
   dnsAddress: `10.${services}.0.10`,
   apiAddress: `10.${services}.0.1`,
 })
+
+/** Unique local addresses (RFC 4193) that follow from the id: no two clusters share them. */
+export function planSix(id: string): NetworkPlan6 {
+  const site = `fdc0:${id.slice(0, 4)}:${id.slice(4, 8)}`
+  return {
+    clusterCidr: `${site}:100::/56`,
+    nodeCidr: `${site}:100::/64`,
+    serviceCidr: `${site}::/112`,
+    dnsAddress: `${site}::a`,
+  }
+}
 
 /** Second octets that are spoken for: by routes narrower than 10.0.0.0/8, and by clusters that run. */
 export function takenOctets(routes: string, claims: readonly NetworkPlan[]): Set<number> {
@@ -67,8 +87,9 @@ export const keptPlan = (instance: Instance): NetworkPlan | undefined =>
 export const keepPlan = (instance: Instance, plan: NetworkPlan): void =>
   writeFileSync(planFile(instance), `${JSON.stringify(plan)}\n`)
 
-/** The plan of this data directory, made at the first start. `claim` for the run of a cluster with real pods. */
-export function networkPlan(instance: Instance, claim: boolean): NetworkPlan {
+/** The plan of this data directory, made at the first start; a cluster that has begun with both address families keeps
+ * them. `claim` for the run of a cluster with real pods. */
+export function networkPlan(instance: Instance, claim: boolean, dualStack = false): NetworkPlan {
   const file = planFile(instance)
   const mine = join(claimsFolder, `${instance.id}.json`)
   let plan = keptPlan(instance)
@@ -79,6 +100,10 @@ export function networkPlan(instance: Instance, claim: boolean): NetworkPlan {
           .map((name) => read(join(claimsFolder, name)))
       : []
     plan = choosePlan(instance.id, takenOctets(existsSync(routes) ? readFileSync(routes, 'utf8') : '', others))
+    writeFileSync(file, `${JSON.stringify(plan)}\n`)
+  }
+  if (dualStack && plan.six === undefined) {
+    plan = { ...plan, six: planSix(instance.id) }
     writeFileSync(file, `${JSON.stringify(plan)}\n`)
   }
   if (claim) {

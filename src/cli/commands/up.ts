@@ -34,6 +34,10 @@ export const serverFlags = {
     value: 'TEXT|FILE',
     help: "with etcd: the secret that all of its servers share (the file server-token in the first one's data directory)",
   },
+  'dual-stack': {
+    type: 'boolean',
+    help: 'pods have an IPv6 address beside the IPv4 one, and Services may; decided at the first start',
+  },
   'load-balancer-pool': {
     type: 'string',
     value: 'RANGE,...',
@@ -87,6 +91,7 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
     listen: listenOf(call.flag('listen')),
     store: storeOf(call.flag('store')),
     kubeconfig: call.flag('kubeconfig'),
+    dualStack: call.on('dual-stack'),
     loadBalancerPool: poolOf(call.flag('load-balancer-pool')),
     advertiseAddress: addressOf(call.flag('advertise-address')),
     api: apiChoiceOf(call),
