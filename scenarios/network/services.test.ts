@@ -9,7 +9,7 @@ describe.runIf(able)('the network of one node', () => {
   let nodeIP = ''
   const ip: Record<string, string> = {}
   const get = async (kind: string, name: string, path: string) =>
-    (await k.ok(['get', kind, name, '-o', `jsonpath={${path}}`])).trim()
+    (await k.ok(['get', kind, ...(name === '' ? [] : [name]), '-o', `jsonpath={${path}}`])).trim()
   const service = (name: string, spec: string, metadata = '') =>
     k.apply(`apiVersion: v1\nkind: Service\nmetadata: {name: ${name}${metadata}}\nspec: {${spec}}\n`)
   const ports =
