@@ -40,7 +40,7 @@ describe.runIf(able)('the network of one node', () => {
   })
   test('N1: hostPort, from the node and from a pod', async () => {
     await k.apply(
-      server('host-port', { labels: 'x: y' })
+      server('host-port', { labels: 'kind: extra' })
         .replace('containerPort: 8080', 'containerPort: 8080, hostPort: 28080')
         .replace('app: web', 'app: other'),
     )
@@ -144,7 +144,7 @@ describe.runIf(able)('the network of one node', () => {
   })
   test('N4: names of services, pods, ports, aliases and addresses', async () => {
     await service('heads', `selector: {app: web}, clusterIP: None, ports: [{name: http, port: 8080}]`)
-    await k.apply(server('named', { labels: 'x: y', spec: 'hostname: first\n  subdomain: heads' }))
+    await k.apply(server('named', { labels: 'kind: extra', spec: 'hostname: first\n  subdomain: heads' }))
     const named = (await k.ready('named')).status.podIP ?? ''
     await service('alias', `type: ExternalName, externalName: web.default.svc.cluster.local`)
     const look = (type: string, name: string) => `nslookup -type=${type} ${name}`
