@@ -83,7 +83,7 @@ try {
   times.sort((a, b) => a - b)
   const at = (part: number) => times[Math.min(times.length - 1, Math.floor(times.length * part))]?.toFixed(1)
   print(`one endpoint change from the API to the kernel: p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, best ${at(0)} ms`)
-  proxy.stop()
+  await proxy.stop()
 } finally {
   shell.close()
   sh(`ip netns del ${netns}`)
