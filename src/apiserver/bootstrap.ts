@@ -40,9 +40,32 @@ export async function bootstrap(server: ServerContext): Promise<void> {
       metadata: { name: trackingConfigMap },
       data: { [trackingSince]: dayOf(server.clock.now()) },
     }),
+    publishAuthentication(server),
     ensureOwnService(server),
     bootstrapPolicy(server, (...request) => send(server, ...request)),
   ])
+}
+
+/** How servers behind this one know whom to believe: clients' certificates, and this server's word for who asks. */
+async function publishAuthentication(server: ServerContext): Promise<void> {
+  const { ca, frontProxy } = server.identity
+  await keep(server, 'v1', 'configmaps', 'kube-system', {
+    kind: 'ConfigMap',
+    metadata: { name: 'extension-apiserver-authentication' },
+    data: {
+      'client-ca-file': ca.certificatePem,
+      ...(frontProxy === undefined
+        ? {}
+        : {
+            'requestheader-allowed-names': JSON.stringify([frontProxy.commonName]),
+            'requestheader-client-ca-file': frontProxy.caPem,
+            'requestheader-extra-headers-prefix': '["X-Remote-Extra-"]',
+            'requestheader-group-headers': '["X-Remote-Group"]',
+            'requestheader-uid-headers': '["X-Remote-Uid"]',
+            'requestheader-username-headers': '["X-Remote-User"]',
+          }),
+    },
+  })
 }
 
 /** The Service through which pods reach this server, and its endpoints. */

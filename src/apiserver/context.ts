@@ -1,5 +1,6 @@
 // What every step of a request can reach: the server's parts, and the request as far as it is understood.
 
+import type { Backends } from './aggregation/backends.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Identity } from '../ports/identity.ts'
 import type { Log } from '../ports/log.ts'
@@ -40,6 +41,8 @@ export interface ServerContext {
   readonly rbac: RbacAuthorizer | undefined
   /** Checks a bearer token for some audience, for TokenReview. */
   readonly reviewToken: (token: string, audiences: readonly string[]) => Promise<CheckedToken | undefined>
+  /** Group versions that other servers answer. */
+  readonly backends: Backends
   readonly hotLists: HotLists
   readonly metrics: Metrics
   /** This server as a client sees it, with the rights of `user`. */

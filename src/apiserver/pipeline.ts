@@ -1,5 +1,6 @@
 // The way of a request, in order. Each step is a file of its own; this one only says what comes after what.
 import { ApiError } from '../api/machinery/errors.ts'
+import { proxyToBackend } from './aggregation/proxy.ts'
 import { type AuditTrail, auditRefused, beginAudit } from './audit/audit.ts'
 import { authenticate } from './authentication/authenticator.ts'
 import { impersonate } from './authentication/impersonation.ts'
@@ -85,6 +86,8 @@ async function work(
   user: UserInfo,
 ): Promise<ApiResponse> {
   await authorizeRequest(server.authorizer, user, whyTarget(request) ?? info, request.audit)
+  const backend = server.backends.answering(info.path)
+  if (backend !== undefined) return proxyToBackend(server, request, user, backend)
   if (!info.isResource) return (await paths(server, request, info, user)) ?? pageNotFound()
   return dispatchResource(server, request, info, user)
 }

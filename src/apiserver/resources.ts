@@ -65,6 +65,7 @@ export class ResourceRegistry {
   private readonly defer: Defer
   private readonly recent = new Recent<Entry, KubeObject>(recentObjects)
   private changes = 0
+  private readonly listeners = new Set<() => void>()
 
   constructor(store: Store, feed: Feed, defer: Defer) {
     this.store = store
@@ -72,6 +73,16 @@ export class ResourceRegistry {
     this.defer = defer
   }
 
+  /** What is served has changed, here or at a server behind this one. */
+  touch(): void {
+    this.changes++
+    for (const listener of this.listeners) listener()
+  }
+  /** Listens to changes of what is served; answers how to stop. */
+  listen(listener: () => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
   /** Grows whenever what is served changes; discovery documents are cached by it. */
   get generation(): number {
     return this.changes
@@ -156,7 +167,7 @@ export class ResourceRegistry {
         ...(closed === undefined ? {} : { closed }),
       })
     }
-    this.changes++
+    this.touch()
     return storage
   }
 
@@ -166,7 +177,7 @@ export class ResourceRegistry {
     this.storages.delete(`${kind.group}/${kind.plural}`)
     for (const [id, resource] of this.served)
       if (resource.kind.group === kind.group && resource.kind.plural === kind.plural) this.served.delete(id)
-    this.changes++
+    this.touch()
   }
 
   private put(storage: ResourceStorage, group: string, version: string, as: KindVersion | undefined): void {

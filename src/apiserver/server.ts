@@ -11,6 +11,7 @@ import type { Random } from '../ports/random.ts'
 import type { Transport } from '../ports/transport.ts'
 import type { Store } from '../store/store.ts'
 import { createClient } from '../client/api-client.ts'
+import { Backends } from './aggregation/backends.ts'
 import { admissionPlugins } from './admission/all.ts'
 import type { AdmissionPlugin } from './admission/admission.ts'
 import type { Auditing } from './audit/audit.ts'
@@ -124,6 +125,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     reviewToken: (token, audiences) => tokens.review(token, audiences),
     options: settings,
     readiness,
+    backends: new Backends(() => resources.touch()),
     hotLists: new HotLists(),
     metrics: new Metrics(),
     audit: options.audit,

@@ -58,6 +58,9 @@ interface Counted {
   readonly objects: Index<KubeObject>
 }
 
+/** What others write into a status is put right after this time at the latest. */
+const resyncMs = 300_000
+
 export const resourceQuotaController: Controller = {
   name: 'resourcequota-controller',
   start(context) {
@@ -105,7 +108,7 @@ export const resourceQuotaController: Controller = {
       caches: [quotas],
       async reconcile(key, writes) {
         const quota = quotas.byKey(key)
-        if (quota === undefined || quota.metadata.deletionTimestamp !== undefined) return
+        if (quota === undefined || quota.metadata.deletionTimestamp !== undefined) return undefined
         const hard = quota.spec.hard ?? {}
         const resources = new Set(Object.keys(hard).map(countedResource))
         const objects: { kind: Kind; object: KubeObject }[] = []
@@ -117,8 +120,9 @@ export const resourceQuotaController: Controller = {
         }
         const used = planUsed(quota, objects, clock.now())
         const { status } = quota
-        if (sameAmounts(status.hard ?? {}, hard) && sameAmounts(status.used ?? {}, used)) return
-        await writes.updateStatus(resourceQuotas, { ...quota, status: { hard, used } })
+        if (!sameAmounts(status.hard ?? {}, hard) || !sameAmounts(status.used ?? {}, used))
+          await writes.updateStatus(resourceQuotas, { ...quota, status: { hard, used } })
+        return resyncMs
       },
       onStop() {
         for (const off of handlers) off()

@@ -27,6 +27,8 @@ const certificateLifeMs = 365 * dayMs
 /** A certificate that ends sooner is made anew at start. */
 const renewBeforeMs = 60 * dayMs
 
+const frontProxyName = 'front-proxy-client'
+
 export interface KeyPairFiles {
   readonly certificatePem: string
   readonly keyPem: string
@@ -51,11 +53,25 @@ export interface IdentityOptions {
 export function openIdentity(options: IdentityOptions): HostIdentity {
   const { directory, issuer = 'https://kubernetes.default.svc.cluster.local', now = Date.now } = options
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const authority = openAuthority(directory, now)
+  const authority = openAuthority(directory, 'ca', 'coxswain-ca', now)
+  const proxyAuthority = openAuthority(directory, 'front-proxy-ca', 'coxswain-front-proxy-ca', now)
   const pair = (file: string, subject: Subject, names: AlternativeNames, usages: readonly string[]) =>
     certificateIn(directory, file, authority, subject, names, usages, now)
   return {
     ca: certificateAuthority(authority),
+    frontProxy: {
+      caPem: proxyAuthority.certificatePem,
+      commonName: frontProxyName,
+      ...certificateIn(
+        directory,
+        frontProxyName,
+        proxyAuthority,
+        { commonName: frontProxyName },
+        {},
+        ['digital signature', 'key encipherment', 'client auth'],
+        now,
+      ),
+    },
     tokens: tokenSigner(issuer, privateKeyIn(join(directory, 'sa.key'))),
     serving: (file, names) => {
       const commonName = names.dnsNames?.[0] ?? names.ipAddresses?.[0] ?? 'kube-apiserver'
@@ -79,12 +95,12 @@ interface Authority {
   readonly publicKey: Buffer
 }
 
-function openAuthority(directory: string, now: () => number): Authority {
-  const key = privateKeyIn(join(directory, 'ca.key'))
+function openAuthority(directory: string, name: string, authorityName: string, now: () => number): Authority {
+  const key = privateKeyIn(join(directory, `${name}.key`))
   const publicKey = publicKeyInfo(key)
-  const file = join(directory, 'ca.crt')
+  const file = join(directory, `${name}.crt`)
   if (!existsSync(file)) {
-    const subject = { commonName: 'coxswain-ca' }
+    const subject = { commonName: authorityName }
     writeWhole(
       file,
       makeCertificate({
@@ -104,8 +120,8 @@ function openAuthority(directory: string, now: () => number): Authority {
   }
   const certificatePem = readFileSync(file, 'utf8')
   const certificate = new X509Certificate(certificatePem)
-  if (!certificate.checkPrivateKey(key)) throw new Error(`${file} does not belong to ca.key beside it`)
-  const commonName = /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? 'coxswain-ca'
+  if (!certificate.checkPrivateKey(key)) throw new Error(`${file} does not belong to ${name}.key beside it`)
+  const commonName = /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? authorityName
   return { certificatePem, subject: { commonName }, key, publicKey }
 }
 

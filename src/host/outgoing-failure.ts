@@ -81,11 +81,12 @@ export function failureOf(
 
 export const tlsOf = (
   target: OutgoingTarget,
-): Pick<https.RequestOptions, 'servername' | 'ca' | 'rejectUnauthorized'> => {
+): Pick<https.RequestOptions, 'servername' | 'ca' | 'rejectUnauthorized' | 'cert' | 'key'> => {
   const name = target.serverName ?? target.host
   return {
     ...(/^[\d.]+$|:/.test(name) ? {} : { servername: name }),
     ...(target.caPem === undefined ? {} : { ca: target.caPem }),
+    ...(target.client === undefined ? {} : { cert: target.client.certificatePem, key: target.client.keyPem }),
     ...(target.insecure === true ? { rejectUnauthorized: false } : {}),
   }
 }

@@ -42,14 +42,16 @@ export function createOutgoingHttp2(): Pick<Outgoing, 'send'> & { close(): void 
   return {
     send: (target, { method, path, headers, body, signal }) =>
       new Promise<OutgoingResponse>((done, fail) => {
-        const fields = Object.fromEntries(Object.entries(headers).filter(([name]) => !forbidden.has(name)))
+        const fields: http2.OutgoingHttpHeaders = Object.fromEntries(
+          Object.entries(headers as http2.OutgoingHttpHeaders).filter(([name]) => !forbidden.has(name)),
+        )
         const stream = sessionOf(target).request(
           {
             ...fields,
             ':method': method,
             ':path': path,
             ':scheme': target.scheme,
-            ':authority': headers['host'] ?? target.host,
+            ':authority': (headers['host'] as string | undefined) ?? target.host,
           },
           { endStream: body === undefined },
         )

@@ -90,7 +90,7 @@ export function createOutgoing(settings: OutgoingOptions = {}): Outgoing & { clo
       port,
       method: request.method,
       path: request.path,
-      headers: { ...headers, ...sized },
+      headers: { ...(headers as http.OutgoingHttpHeaders), ...sized },
       ...(detour === undefined ? { agent } : { createConnection: over(detour, target) }),
       ...(scheme === 'https' ? tlsOf(target) : {}),
     }

@@ -57,7 +57,17 @@ export interface CertificateAuthority {
   inspect(csrPem: string): Promise<RequestedSubject>
 }
 
+/** How this server shows to the servers behind it (aggregated APIs) that it has found out who asks. */
+export interface FrontProxy {
+  /** The authority that those servers trust for this, PEM. */
+  readonly caPem: string
+  readonly commonName: string
+  readonly certificatePem: string
+  readonly keyPem: string
+}
 export interface Identity {
   readonly ca: CertificateAuthority
+  /** Undefined where there are no servers behind this one. */
+  readonly frontProxy?: FrontProxy
   readonly tokens: TokenSigner
 }

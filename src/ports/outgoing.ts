@@ -11,6 +11,8 @@ export interface OutgoingTarget {
   readonly serverName?: string
   /** PEM of the authorities to trust; default: the system's. */
   readonly caPem?: string
+  /** Shown to a server that asks who calls, PEM. */
+  readonly client?: { readonly certificatePem: string; readonly keyPem: string }
   /** Any certificate will do. */
   readonly insecure?: boolean
   /** HTTP/2 from the first byte on, as gRPC servers want it; default: HTTP/1.1. */
@@ -22,7 +24,7 @@ export interface OutgoingRequest {
   /** Path with query, percent-encoded. */
   readonly path: string
   /** Lower-case names. `host` is set from the target unless given. */
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
   readonly body?: Uint8Array | AsyncIterable<Uint8Array>
   /** Ends the call; the rejection is then an OutgoingError of kind 'aborted'. */
   readonly signal?: AbortSignal

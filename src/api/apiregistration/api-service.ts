@@ -80,6 +80,19 @@ function validate({ metadata, spec }: ApiService): FieldError[] {
   return errors
 }
 
+/** What this server answers itself is always there. */
+const localStatus = (now: string | undefined) => ({
+  conditions: [
+    {
+      type: 'Available',
+      status: 'True',
+      reason: 'Local',
+      message: 'Local APIServices are always available',
+      ...(now === undefined ? {} : { lastTransitionTime: now }),
+    },
+  ],
+})
+
 export const apiServices = defineKind<ApiService>({
   group: 'apiregistration.k8s.io',
   version: 'v1',
@@ -88,6 +101,7 @@ export const apiServices = defineKind<ApiService>({
   singular: 'apiservice',
   categories: ['api-extensions'],
   namespaced: false,
+  nameRule: 'path-segment',
   schema,
   storagePrefix: '/registry/apiregistration.k8s.io/apiservices',
   subresources: { status: true },
@@ -120,7 +134,7 @@ export const apiServices = defineKind<ApiService>({
     if (spec.service !== undefined) spec.service.port ??= 443
   },
   prepareForCreate: (draft) => {
-    draft.status = {}
+    draft.status = draft.spec.service === undefined ? localStatus(draft.metadata.creationTimestamp) : {}
   },
   validate,
 })

@@ -4,29 +4,53 @@ import type { Kind } from './kind.ts'
 import {
   compareGroups,
   compareVersions,
+  groupRank,
   type GroupVersion,
   type ServedResource,
   servedResources,
   type Subresource,
+  versionRank,
 } from './served.ts'
+import type { JsonObject } from './schema.ts'
 import { base64, sha256 } from './sha256.ts'
 
 /** Groups that this server passes on to another one (aggregated APIs) or that are known but hold no kinds. */
 export interface Discovery {
   readonly resources: readonly ServedResource[]
+  readonly aggregated?: readonly AggregatedGroupVersion[]
 }
-export const discoveryOf = (kinds: readonly Kind<never>[]): Discovery => ({ resources: servedResources(kinds) })
+/** A group version that another server answers. */
+export interface AggregatedGroupVersion extends GroupVersion {
+  readonly groupPriority: number
+  readonly versionPriority: number
+  /** What is known of it is what it said lately. */
+  readonly fresh: boolean
+  /** In the form of aggregated discovery. */
+  readonly resources: readonly JsonObject[]
+}
+export const discoveryOf = (
+  kinds: readonly Kind<never>[],
+  aggregated: readonly AggregatedGroupVersion[] = [],
+): Discovery => ({ resources: servedResources(kinds), aggregated })
 
 const groupVersionText = ({ group, version }: GroupVersion): string => (group === '' ? version : `${group}/${version}`)
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 function versionsOf(discovery: Discovery, group: string): string[] {
-  const versions = new Set(discovery.resources.filter((r) => r.group === group).map((r) => r.version))
-  return [...versions].sort(compareVersions)
+  const { resources, aggregated = [] } = discovery
+  const others = aggregated.filter((a) => a.group === group)
+  const versions = new Set([...resources.filter((r) => r.group === group), ...others].map((r) => r.version))
+  const priority = (version: string) =>
+    others.find((a) => a.version === version)?.versionPriority ?? versionRank(version)
+  return [...versions].sort((a, b) => (others.length === 0 ? 0 : priority(b) - priority(a)) || compareVersions(a, b))
 }
 /** All groups but the legacy one, in order. */
 export const groupNames = (discovery: Discovery): string[] =>
-  [...new Set(discovery.resources.map((r) => r.group))].filter((group) => group !== '').sort(compareGroups)
+  [...new Set([...discovery.resources, ...(discovery.aggregated ?? [])].map((r) => r.group))]
+    .filter((group) => group !== '')
+    .sort((a, b) => rankIn(discovery, b) - rankIn(discovery, a) || compareGroups(a, b))
+const rankIn = ({ aggregated = [] }: Discovery, group: string): number =>
+  Math.max(groupRank(group), ...aggregated.filter((a) => a.group === group).map((a) => a.groupPriority))
 
 /** GET /api. `serverAddress` is host:port as clients reach it. */
 export const apiVersions = (discovery: Discovery, serverAddress: string) => ({
@@ -114,11 +138,14 @@ export function aggregatedDiscovery(discovery: Discovery, which: 'api' | 'apis',
     metadata: {},
     items: groups.map((group) => ({
       metadata: group === '' ? {} : { name: group },
-      versions: versionsOf(discovery, group).map((v) => ({
-        version: v,
-        resources: inVersion(discovery, { group, version: v }).map((r) => aggregatedResource(r)),
-        freshness: 'Current' as const,
-      })),
+      versions: versionsOf(discovery, group).map((v) => {
+        const other = discovery.aggregated?.find((a) => a.group === group && a.version === v)
+        return {
+          version: v,
+          resources: other?.resources ?? inVersion(discovery, { group, version: v }).map((r) => aggregatedResource(r)),
+          freshness: other === undefined || other.fresh ? ('Current' as const) : ('Stale' as const),
+        }
+      }),
     })),
   }
 }

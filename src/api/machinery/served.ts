@@ -141,6 +141,18 @@ const groupOrder = [
   'internal.apiserver.k8s.io',
   'storagemigration.k8s.io',
 ]
+/** Where a group stands among those that are offered (groupPriorityMinimum of an APIService): larger comes first. */
+export const groupRank = (group: string): number => {
+  const at = groupOrder.indexOf(group)
+  return at < 0 ? 1000 : 18_000 - 50 * at
+}
+/** versionPriority: stable before beta before alpha, newer before older. */
+export function versionRank(version: string): number {
+  const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version)
+  if (match === null) return 1
+  const stage = match[2] === undefined ? 15 : match[2] === 'beta' ? 9 : 1
+  return stage + Math.min(5, Number(match[3] ?? match[1]) - 1)
+}
 export function compareGroups(a: string, b: string): number {
   const rank = (group: string) => {
     const at = groupOrder.indexOf(group)

@@ -8,7 +8,7 @@ import type { Client } from '../../client/client.ts'
 import { sleep } from '../../ports/clock.ts'
 import type { LeaseId } from '../../store/store.ts'
 import type { ServerContext } from '../context.ts'
-import type { Extension } from './all.ts'
+import type { Extension } from './extension.ts'
 
 /** Outside of /registry: no API shows them. */
 const prefix = '/coxswain/servers/'

@@ -13,7 +13,7 @@ import type { Client } from '../../client/client.ts'
 import { createWorkQueue, type WorkQueue } from '../../client/work-queue.ts'
 import { rfc3339 } from '../../ports/clock.ts'
 import type { ServerContext } from '../context.ts'
-import type { Extension } from '../extensions/all.ts'
+import type { Extension } from '../extensions/extension.ts'
 import type { Change, Collection } from '../storage/collection.ts'
 import { autoUpdateSpec, type FlowObject, flowObjects } from './bootstrap-objects.ts'
 

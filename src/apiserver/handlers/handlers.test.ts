@@ -494,3 +494,15 @@ describe('resourceVersion 0', () => {
     )
   })
 })
+
+describe('an update without a version', () => {
+  it('is tried again when somebody else writes in between', async () => {
+    const { call } = await testServer()
+    const path = '/api/v1/namespaces/default/configmaps'
+    await call('POST', path, configMap('a'))
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => call('PUT', `${path}/a`, configMap('a', { n: `${i}` }))),
+    )
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200))
+  })
+})

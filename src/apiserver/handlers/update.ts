@@ -108,9 +108,9 @@ export async function updateUnder(call: ResourceRequest, rule: UpdateRule): Prom
     dropVersion(sent.metadata)
     return createDraft(call, sent)
   }
-  return writeChanged(call, rule, entry, (attempt) => (attempt === 0 ? sent : (draftOf(sent) as ObjectDraft)), {
-    retry: isUnpinned(sent) && resource.kind.unconditionalUpdate === true,
-  })
+  const retry = isUnpinned(sent) && resource.kind.unconditionalUpdate === true
+  // A lost race begins again from what was sent, not from what the last attempt made of it.
+  return writeChanged(call, rule, entry, () => (retry ? (draftOf(sent) as ObjectDraft) : sent), { retry })
 }
 
 /** Writes what `produce` makes of the current object. With `retry`, a lost race begins again with the new state. */

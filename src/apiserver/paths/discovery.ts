@@ -86,7 +86,7 @@ function documentOf(
 }
 
 function make(server: ServerContext, path: string, aggregated: AggregatedVersion | undefined): object | undefined {
-  const found = discoveryOf(server.resources.kinds() as readonly never[])
+  const found = discoveryOf(server.resources.kinds() as readonly never[], server.backends.groupVersions())
   const [root = '', first = '', second, extra] = path.split('/').slice(1)
   if (aggregated !== undefined) return aggregatedDiscovery(found, root === 'api' ? 'api' : 'apis', aggregated)
   if (path === '/api') return apiVersions(found, `${server.options.advertiseAddress}:${server.options.port}`)

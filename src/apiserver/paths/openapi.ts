@@ -3,7 +3,8 @@
 import { describeApi, type ApiDescription } from '../../api/machinery/openapi.ts'
 import { openApiV2 } from '../../api/machinery/openapi-v2.ts'
 import { encodeOpenApiV2, openApiV2MediaType } from '../../api/machinery/openapi-v2-protobuf.ts'
-import type { JsonObject } from '../../api/machinery/schema.ts'
+import { mergeOpenApiV2 } from '../../api/machinery/openapi-merge.ts'
+import type { Json, JsonObject } from '../../api/machinery/schema.ts'
 import { openApiV3, openApiV3Index, openApiV3Names } from '../../api/machinery/openapi-v3.ts'
 import { hex, sha256 } from '../../api/machinery/sha256.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
@@ -114,10 +115,27 @@ function documentOf(server: ServerContext, name: string): Document | undefined {
 }
 
 function make(server: ServerContext, api: ApiDescription, name: string): object | undefined {
-  if (name === 'v2') return openApiV2(api, versionInfo.gitVersion)
+  const others = server.backends.all().filter(({ documents }) => documents !== undefined)
+  if (name === 'v2') {
+    const own = openApiV2(api, versionInfo.gitVersion) as unknown as JsonObject
+    return others.reduce((all, { group, version, documents }) => {
+      const theirs = documents?.openApiV2
+      return theirs === undefined ? all : mergeOpenApiV2(all, theirs, `/apis/${group}/${version}/`)
+    }, own)
+  }
   if (name !== 'v3') {
     const wanted = name.slice(3)
+    const other = others.find(({ group, version }) => wanted === `apis/${group}/${version}`)
+    if (other !== undefined) return other.documents?.openApiV3
     return openApiV3Names(api).includes(wanted) ? openApiV3(api, wanted, versionInfo.gitVersion) : undefined
   }
-  return openApiV3Index(api, (document) => documentOf(server, `v3/${document}`)?.hash ?? '')
+  const hashOf = (document: string) => documentOf(server, `v3/${document}`)?.hash ?? ''
+  const index = openApiV3Index(api, hashOf) as unknown as { readonly paths: JsonObject }
+  const paths: Record<string, Json | undefined> = { ...index.paths }
+  for (const { group, version, documents } of others) {
+    const document = `apis/${group}/${version}`
+    if (documents?.openApiV3 !== undefined)
+      paths[document] = { serverRelativeURL: `/openapi/v3/${document}?hash=${hashOf(document)}` }
+  }
+  return { ...index, paths }
 }

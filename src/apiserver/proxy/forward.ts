@@ -24,10 +24,11 @@ const hopByHop = new Set([
   'http2-settings',
 ])
 
-function requestHeaders(call: ResourceRequest): Record<string, string> {
-  const out: Record<string, string> = {}
+function requestHeaders(call: Caller): Record<string, string | readonly string[]> {
+  const out: Record<string, string | readonly string[]> = {}
   for (const [name, value] of Object.entries(call.request.headers))
-    if (value !== undefined && !hopByHop.has(name) && !name.startsWith(':')) out[name] = value
+    if (value !== undefined && !hopByHop.has(name) && !name.startsWith(':') && !name.startsWith('x-remote-'))
+      out[name] = value
   const { headers, sourceAddress } = call.request
   const length = headers['content-length']
   if (length !== undefined) out['content-length'] = length
@@ -48,20 +49,28 @@ function responseHeaders(response: OutgoingResponse, prefix: string): Record<str
   return out
 }
 
+type Caller = Pick<ResourceRequest, 'request' | 'server'>
 export interface Forwarded {
   readonly target: OutgoingTarget
   /** What the target is asked for, with query. */
   readonly path: string
   /** Path under which clients see the target's root, without a slash at the end. */
   readonly prefix: string
+  /** More headers, in the place of the client's own. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  /** False: pages come as they are. */
+  readonly rewrite?: boolean
 }
 
 /** Throws ApiError ServiceUnavailable where the target gives no answer. */
-export async function forward(call: ResourceRequest, { target, path, prefix }: Forwarded): Promise<ApiResponse> {
+export async function forward(
+  call: Caller,
+  { target, path, prefix, headers: more, rewrite = true }: Forwarded,
+): Promise<ApiResponse> {
   const { request, server } = call
   const stop = new AbortController()
   request.signal?.addEventListener('abort', () => stop.abort(), { once: true })
-  const headers = requestHeaders(call)
+  const headers = { ...requestHeaders(call), ...more }
   const outgoing = { method: request.method, path, headers, signal: stop.signal }
   try {
     if (request.upgrade !== undefined)
@@ -72,7 +81,7 @@ export async function forward(call: ResourceRequest, { target, path, prefix }: F
       ...(hasBody && request.body !== undefined ? { body: request.body.stream() } : {}),
     })
     const answered = responseHeaders(response, prefix)
-    if (isHtml(answered)) {
+    if (rewrite && isHtml(answered)) {
       delete answered['content-length']
       return {
         kind: 'bytes',
@@ -93,7 +102,7 @@ const streamed = (
   headers: Headers,
   body: AsyncIterable<Uint8Array>,
   stop: AbortController,
-  call: ResourceRequest,
+  call: Caller,
 ): ApiResponse => ({
   kind: 'stream',
   status,
@@ -102,12 +111,18 @@ const streamed = (
 })
 
 async function forwardUpgrade(
-  call: ResourceRequest,
+  call: Caller,
   target: OutgoingTarget,
   {
     protocol,
     ...outgoing
-  }: { method: string; path: string; headers: Record<string, string>; signal: AbortSignal; protocol: string },
+  }: {
+    method: string
+    path: string
+    headers: Record<string, string | readonly string[]>
+    signal: AbortSignal
+    protocol: string
+  },
 ): Promise<ApiResponse> {
   const answer = await call.server.outgoing.upgrade(target, {
     ...outgoing,
