@@ -129,7 +129,7 @@ async function openConvertedWatch(call: ResourceRequest, negotiated: Negotiated)
       error: (error: unknown): unknown => ({ type: 'ERROR', object: statusOf(error) }),
     }
     const headers = headersOf('application/json', call.warnings)
-    return { kind: 'objects', status: 200, headers, open: (sink) => openShown(resource, answer.open, writer, sink) }
+    return { kind: 'objects', status: 200, headers, open: (sink) => openShown(call, answer.open, writer, sink) }
   }
   const view = viewOf(resource, negotiated, includeObjectOf(call), call.server.clock)
   const writer = {
@@ -138,5 +138,5 @@ async function openConvertedWatch(call: ResourceRequest, negotiated: Negotiated)
     error: (error: unknown) => view.events.error(error),
   }
   const headers = headersOf(view.contentType, call.warnings)
-  return { kind: 'stream', status: 200, headers, open: (sink) => openShown(resource, answer.open, writer, sink) }
+  return { kind: 'stream', status: 200, headers, open: (sink) => openShown(call, answer.open, writer, sink) }
 }

@@ -29,6 +29,8 @@ export interface ServedResource {
 }
 /** Requests are worked on in their own version; objects are converted where they leave and enter the store. */
 export interface VersionBoundary {
+  /** A webhook converts: fields of a stored object need not be those that this version shows. */
+  readonly converts: boolean
   /** Stored objects as this version shows them, frozen; answers at once where nobody else has to be asked. */
   objects(entries: readonly Entry[]): readonly KubeObject[] | Promise<readonly KubeObject[]>
   /** A stored object, stored or about to be, as this version shows it. */

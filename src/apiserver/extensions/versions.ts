@@ -49,6 +49,7 @@ export function boundaryOf(
       return shown
     }
     return {
+      converts: convert !== undefined,
       objects(entries) {
         const raw = entries.map((entry) => known.get(entry) ?? collection.object(entry))
         const foreign = raw.filter((object) => object.apiVersion !== apiVersion)

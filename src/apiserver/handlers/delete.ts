@@ -26,7 +26,7 @@ import { removeObject, replaceObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
 import { dryRunOf } from './checks.ts'
 import { mostRecent } from './freshness.ts'
-import { filterOfRequest } from './list.ts'
+import { filterOfRequest, shownFieldsOf } from './list.ts'
 import { resourceName } from './names.ts'
 import { conflictRetries } from './update.ts'
 
@@ -264,7 +264,10 @@ export async function deleteCollection(call: ResourceRequest): Promise<Outcome> 
   const options = await deleteOptionsOf(call)
   const { collection } = call.resource.storage
   await mostRecent(call.server, collection)
-  const entries = filterOfRequest(call).select()
+  const selected = filterOfRequest(call).select()
+  const fields = shownFieldsOf(call)
+  const shown = fields === undefined ? [] : ((await call.resource.boundary?.objects(selected)) ?? [])
+  const entries = fields === undefined ? selected : selected.filter((_, i) => fields(shown[i] as KubeObject))
   const revision = collection.revision
   const pending = [...entries]
   const worker = async () => {

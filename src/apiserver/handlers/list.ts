@@ -2,6 +2,7 @@
 // the first one, from memory while nothing has changed since, from the store's history otherwise.
 import { ApiError, badRequest, type FieldError, invalid } from '../../api/machinery/errors.ts'
 import { CompactedError, FutureRevisionError } from '../../store/store.ts'
+import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Outcome } from '../responders/outcome.ts'
 import type { Collection, Entry } from '../storage/collection.ts'
@@ -10,11 +11,24 @@ import { decodeContinue, encodeContinue, lifetimeSeconds } from './continue.ts'
 import { mostRecent, notOlderThan, parseVersion, tooLarge } from './freshness.ts'
 
 /** The filter that a list, watch or deletecollection asks for. */
+/** A filter's field selector as far as only the shown object can answer it: of a custom resource that a webhook converts.
+ * Undefined where there is nothing to ask. */
+export function shownFieldsOf({ info, resource }: ResourceRequest): ((object: KubeObject) => boolean) | undefined {
+  if (resource.boundary?.converts !== true) return undefined
+  const fields = fieldSelectorOf(resource.storage.collection, info.query.get('fieldSelector')).filter(isOwnField)
+  if (fields.length === 0) return undefined
+  const readers = resource.kind.selectableFields ?? {}
+  return (object) =>
+    fields.every(({ field, operator, value }) => ((readers[field]?.(object) ?? '') === value) === (operator === '='))
+}
+const isOwnField = ({ field }: { readonly field: string }): boolean => !field.startsWith('metadata.')
+
 export function filterOfRequest(call: ResourceRequest): Filter {
   const { info, resource } = call
   const { collection } = resource.storage
   const labels = labelSelectorOf(info.query.get('labelSelector'))
-  const fields = fieldSelectorOf(collection, info.query.get('fieldSelector'), resource.as?.fieldNames)
+  const asked = fieldSelectorOf(collection, info.query.get('fieldSelector'), resource.as?.fieldNames)
+  const fields = resource.boundary?.converts === true ? asked.filter((part) => !isOwnField(part)) : asked
   if (info.name !== '' && !fields.some((f) => f.field === 'metadata.name')) {
     // /watch/.../NAME
     return filterOf(collection, info.namespace, labels, [

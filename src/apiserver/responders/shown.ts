@@ -5,20 +5,24 @@ import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { ResourceRequest } from '../context.ts'
 import type { Sink, StreamHandle } from '../request.ts'
 import type { ServedResource } from '../resources.ts'
+import { shownFieldsOf } from '../handlers/list.ts'
 import { objectIn } from '../storage/boundary.ts'
 import type { Entry } from '../storage/collection.ts'
 import type { EventFormat, EventType } from '../watch/hub.ts'
 import type { Outcome } from './outcome.ts'
 
 /** The outcome in the version of the request. */
-export async function shownOutcome({ resource }: ResourceRequest, outcome: Outcome): Promise<Outcome> {
+export async function shownOutcome(call: ResourceRequest, outcome: Outcome): Promise<Outcome> {
+  const { resource } = call
   if (resource.boundary === undefined) return outcome
   if (outcome.kind === 'entry') {
     return { kind: 'unstored', status: outcome.status, object: await objectIn(resource, outcome.entry) }
   }
   if (outcome.kind !== 'list') return outcome
   const { state: _, ...rest } = outcome
-  return { ...rest, objects: await resource.boundary.objects(outcome.entries) }
+  const objects = await resource.boundary.objects(outcome.entries)
+  const fields = shownFieldsOf(call)
+  return { ...rest, objects: fields === undefined ? objects : objects.filter(fields) }
 }
 
 type RawEvent =
@@ -49,21 +53,25 @@ const highWater = 1000
 /** Opens a watch of raw events whose frames reach `sink` converted and in order. A conversion that fails ends it with an
  * ERROR event. */
 export function openShown<F>(
-  resource: ServedResource,
+  call: ResourceRequest,
   open: (sink: Sink<readonly RawEvent[]>) => StreamHandle,
   writer: EventWriter<F>,
   sink: Sink<F>,
 ): StreamHandle {
+  const { resource } = call
+  const selection = selectionOf(call)
   let queue: RawEvent[] = []
   let running = false
   let ended = false
   let closed = false
   let blocked = false
   let held = false
-  const frameOf = async (raw: RawEvent): Promise<F> => {
+  const frameOf = async (raw: RawEvent): Promise<F | undefined> => {
     if (raw.kind === 'bookmark') return writer.bookmark(raw.revision, raw.initialEventsEnd)
     if (raw.kind === 'error') return writer.error(raw.error)
-    return writer.event(raw.type, atRevision(await objectIn(resource, raw.entry), raw.revision))
+    const object = await objectIn(resource, raw.entry)
+    const type = selection === undefined ? raw.type : await selection(raw.type, raw.entry, object)
+    return type === undefined ? undefined : writer.event(type, atRevision(object, raw.revision))
   }
   const run = async () => {
     running = true
@@ -71,7 +79,7 @@ export function openShown<F>(
       const next = queue.shift()
       if (next === undefined) break
       const frame = await frameOf(next)
-      if (!closed) blocked = !sink.write(frame)
+      if (!closed && frame !== undefined) blocked = !sink.write(frame)
       if (held && queue.length < highWater) {
         held = false
         handle.drained()
@@ -113,6 +121,31 @@ export function openShown<F>(
       queue = []
       handle.close()
     },
+  }
+}
+
+/** What an event is to a watch whose field selector only the shown object can answer: objects come into it and leave it
+ * as they change. Undefined where it never saw the object. */
+function selectionOf(
+  call: ResourceRequest,
+): ((type: EventType, entry: Entry, object: KubeObject) => Promise<EventType | undefined>) | undefined {
+  const { boundary, storage } = call.resource
+  const selects = shownFieldsOf(call)
+  if (selects === undefined || boundary === undefined) return undefined
+  // What a watch that begins now has in it already: the client has listed it.
+  const now = storage.collection.all(call.info.namespace)
+  const inside = Promise.resolve(boundary.objects(now)).then(
+    (objects) => new Set(now.filter((_, i) => selects(objects[i] as KubeObject)).map(({ key }) => key)),
+  )
+  return async (type, entry, object) => {
+    const known = await inside
+    const was = known.has(entry.key)
+    if (type !== 'DELETED' && selects(object)) {
+      known.add(entry.key)
+      return type === 'ADDED' || !was ? 'ADDED' : 'MODIFIED'
+    }
+    known.delete(entry.key)
+    return was ? 'DELETED' : undefined
   }
 }
 
