@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { configMap, type TestServer, testServer } from '../../testing/server.ts'
+import { admin, configMap, type TestServer, testServer } from '../../testing/server.ts'
 
 const base = '/api/v1/namespaces/default/configmaps'
 const registration = '/apis/admissionregistration.k8s.io/v1'
@@ -91,6 +91,20 @@ describe('validating admission policies', () => {
     )
     const open = await create('y')
     expect([open.status, open.headers['warning']]).toEqual([201, undefined])
+  })
+
+  it('leave word in the audit log', async () => {
+    const auditAnnotations = [{ key: 'k', valueExpression: '"v"' }]
+    const validations = [{ expression: 'false', message: 'm' }]
+    await policy('validating', { auditAnnotations, validations }, { validationActions: ['Audit'] })
+    const notes: Record<string, string> = {}
+    const audit = { annotate: (key: string, value: string) => void (notes[key] = value) }
+    const headers = { 'content-type': 'application/json' }
+    await server.api.handle({ method: 'POST', path: base, headers, user: admin, audit, object: configMap('x') })
+    expect(notes['p/k']).toBe('v')
+    expect(JSON.parse(notes['validation.policy.admission.k8s.io/validation_failure'] ?? '')).toEqual([
+      { message: 'm', policy: 'p', binding: 'b0', expressionIndex: 0, validationActions: ['Audit'] },
+    ])
   })
 
   it('take parameters by name and by label', async () => {

@@ -40,7 +40,7 @@ async function validateAll(
   const denied: ApiError[] = []
   for (const policy of (await found) ?? []) {
     for await (const run of runsOf(attributes, policy)) {
-      const { failures, direct } = await failuresOf(policy, run)
+      const { failures, direct } = await failuresOf(request, policy, run)
       for (const failure of failures) {
         const error = report(request, policy, run.binding, failure, direct)
         if (error !== undefined) denied.push(error)
@@ -52,7 +52,11 @@ async function validateAll(
 }
 
 /** What one run of a policy finds wrong. `direct`: refused whatever the binding's actions are. */
-async function failuresOf(policy: Policy, run: Run<Binding>): Promise<{ failures: Failure[]; direct: boolean }> {
+async function failuresOf(
+  request: AdmissionRequest,
+  policy: Policy,
+  run: Run<Binding>,
+): Promise<{ failures: Failure[]; direct: boolean }> {
   const ignored = policy.policy.spec.failurePolicy === 'Ignore'
   const { evaluation, problem, misconfigured } = run
   if (evaluation === undefined) {
@@ -68,6 +72,8 @@ async function failuresOf(policy: Policy, run: Run<Binding>): Promise<{ failures
     const program = policy.auditAnnotations[i] ?? ''
     const answer =
       typeof program === 'string' ? { ok: false as const, error: program } : await evaluate(program, evaluation)
+    if (answer.ok && typeof answer.value === 'string')
+      request.audit?.annotate(`${policy.policy.metadata.name}/${annotation.key}`, answer.value)
     if (!answer.ok && !ignored) {
       failures.push({
         message: `expression '${annotation.valueExpression}' resulted in error: ${answer.error}`,
@@ -121,9 +127,20 @@ function report(
   request: AdmissionRequest,
   { policy }: Policy,
   { metadata, spec }: Binding,
-  { message, reason }: Failure,
+  { message, reason, expressionIndex }: Failure,
   direct: boolean,
 ): ApiError | undefined {
+  if (!direct && spec.validationActions.includes('Audit')) {
+    const { validationActions } = spec
+    const failure = {
+      message,
+      policy: policy.metadata.name,
+      binding: metadata.name,
+      expressionIndex,
+      validationActions,
+    }
+    request.audit?.annotate('validation.policy.admission.k8s.io/validation_failure', JSON.stringify([failure]))
+  }
   const who = `ValidatingAdmissionPolicy '${policy.metadata.name}' with binding '${metadata.name}'`
   if (!direct && spec.validationActions.includes('Warn')) {
     const warning = `Validation failed for ${who}: ${message}`
