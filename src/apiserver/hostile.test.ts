@@ -8,7 +8,11 @@ import { admin, testServer } from './testing/server.ts'
 it('answers hostile requests without a 500 and without writing what it refuses', { timeout: 120_000 }, async () => {
   const server = await testServer()
   const siege = { ...server, user: admin }
-  const { breaches, byStatus } = await besiege(siege, hostileRequests(builtinKinds, 23, 600))
+  // Some requests wait for a revision of the future, and are answered when the clock says that it did not come.
+  const ticking = setInterval(() => server.clock.advance(1000), 5)
+  const { breaches, byStatus } = await besiege(siege, hostileRequests(builtinKinds, 23, 600)).finally(() =>
+    clearInterval(ticking),
+  )
   expect(breaches).toEqual([])
   // Some of them must be let in, or nothing was tried.
   expect(byStatus.get(201) ?? 0).toBeGreaterThan(5)
