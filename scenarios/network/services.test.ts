@@ -154,7 +154,7 @@ describe.runIf(able)('the network of one node', () => {
     await asks(look('a', 'first.heads.default.svc.cluster.local'), new RegExp(`Address: ${named}`))
     await asks(look('srv', '_http._tcp.heads.default.svc.cluster.local'), /8080 first\.heads\.default/)
     await asks(look('a', `${named.replaceAll('.', '-')}.default.pod.cluster.local`), new RegExp(`Address: ${named}`))
-    await asks(look('ptr', clusterIP), /name = web\.default\.svc\.cluster\.local/)
+    await asks(`nslookup ${clusterIP}`, /name = web\.default\.svc\.cluster\.local/)
     await asks(look('a', 'alias.default.svc.cluster.local'), new RegExp(`Address: ${clusterIP}`))
     await asks(look('a', 'nothing.default.svc.cluster.local'), /NXDOMAIN/)
     await asks(httpGet('web.default'), /./)
