@@ -55,7 +55,7 @@ async function runPod(cluster: TestCluster, name: string): Promise<void> {
       async () =>
         (await podsOf(cluster)).find((pod) => pod.metadata.name === name)?.status.containerStatuses?.[0]?.ready,
       {
-        timeout: 30_000,
+        timeout: 60_000,
       },
     )
     .toBe(true)
@@ -144,7 +144,7 @@ describe('a cluster', () => {
     await ok(first, 'up', '-d')
     expect((await podsOf(first)).map((pod) => pod.metadata.name)).toEqual(['demo'])
     await expect
-      .poll(async () => (await podsOf(first))[0]?.status.containerStatuses?.[0]?.ready, { timeout: 30_000 })
+      .poll(async () => (await podsOf(first))[0]?.status.containerStatuses?.[0]?.ready, { timeout: 60_000 })
       .toBe(true)
   })
   test('down after a kill takes away everything too', async () => {
@@ -160,7 +160,7 @@ describe('a cluster', () => {
         if (chunk.toString().includes('the cluster is ready')) ready()
       })
     })
-    await expect.poll(() => shimsOf(instanceOf(first.dataDir)).length, { timeout: 30_000 }).toBe(1)
+    await expect.poll(() => shimsOf(instanceOf(first.dataDir)).length, { timeout: 60_000 }).toBe(1)
     server.kill('SIGINT')
     expect((await server.done).code).toBe(0)
     expect(traces(first)).toEqual([])

@@ -242,10 +242,10 @@ describe('a pod', () => {
     const pid = containerd.pid()
     events.length = 0
     process.kill(pid, 'SIGKILL')
-    await expect.poll(() => containerd.pid() !== pid, { timeout: 10_000 }).toBe(true)
+    await expect.poll(() => containerd.pid() !== pid, { timeout: 60_000 }).toBe(true)
     await expect
       .poll(() => runtime.listContainers().then((all) => all.map((one) => [one.id, one.state]), String), {
-        timeout: 20_000,
+        timeout: 60_000,
       })
       .toEqual(before)
     await expect.poll(() => events.some((event) => event.type === 'resync')).toBe(true)

@@ -134,7 +134,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
     await k.ok(['delete', 'pod', 'lifecycle-demo'])
     await k.apply(one('bad-hook', `${sleeps}\nlifecycle: {postStart: {exec: {command: [sh, -c, "exit 3"]}}}`))
     await expect
-      .poll(() => k.events('bad-hook'), { timeout: 20_000 })
+      .poll(() => k.events('bad-hook'), { timeout: 60_000 })
       .toContainEqual(expect.stringMatching(/^FailedPostStartHook: /))
     await k.podIs(
       'bad-hook',
@@ -159,7 +159,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
     await k.podIs('failure-0', (p) => p.status.phase === 'Succeeded')
     await k.podIs('failure-1', (p) => restarts(p) >= 1 && p.status.phase === 'Running')
     await k.podIs('always-0', (p) => restarts(p) >= 1 && p.status.phase === 'Running')
-    await k.podIs('failure-1', (p) => waitingReason(p) === 'CrashLoopBackOff', 30_000)
+    await k.podIs('failure-1', (p) => waitingReason(p) === 'CrashLoopBackOff', 180_000)
     expect((await k.pod('failure-1')).status.containerStatuses?.[0]?.state?.waiting?.message).toMatch(
       /^back-off \d+s restarting failed container=c pod=failure-1_default\(/,
     )
@@ -171,7 +171,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
   })
   it('P14: an exec liveness probe kills and restarts', async ({ expect }) => {
     await k.apply(text(health, 'test-liveness-exec'))
-    await k.podIs('test-liveness-exec', (p) => restarts(p) === 1, 90_000)
+    await k.podIs('test-liveness-exec', (p) => restarts(p) === 1, 180_000)
     const events = await k.events('test-liveness-exec')
     expect(events).toContainEqual(expect.stringMatching(/^Unhealthy: Liveness probe failed: cat: /))
     expect(events).toContain('Killing: Container liveness failed liveness probe, will be restarted')
@@ -181,7 +181,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
     await k.apply(text(health, 'liveness-http'))
     await Promise.all([k.ready('liveness-tcp'), k.ready('liveness-http')])
     await k.sh('liveness-http', 'rm /usr/share/nginx/html/healthy')
-    await k.podIs('liveness-http', (p) => restarts(p) === 1 && isReady(p), 60_000)
+    await k.podIs('liveness-http', (p) => restarts(p) === 1 && isReady(p), 180_000)
     expect(await k.events('liveness-http')).toContain(
       'Unhealthy: Liveness probe failed: HTTP probe failed with statuscode: 404',
     )
@@ -207,7 +207,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
       ])
     await expect.poll(addresses).toBe('true')
     await k.sh('unready', 'rm /tmp/ok')
-    await expect.poll(addresses, { timeout: 15_000 }).toBe('false')
+    await expect.poll(addresses, { timeout: 60_000 }).toBe('false')
     expect(restarts(await k.pod('unready'))).toBe(0)
   })
   it('P10: a memory limit that is passed ends in OOMKilled', async ({ expect }) => {
@@ -284,7 +284,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
     // C2: the file changes in the running container.
     await k.ok(['patch', 'secret', 'user', '-p', '{"stringData":{"username.txt":"root"}}'])
     await expect
-      .poll(() => k.sh('test-projected-volume', 'cat /projected-volume/username.txt'), { timeout: 30_000 })
+      .poll(() => k.sh('test-projected-volume', 'cat /projected-volume/username.txt'), { timeout: 60_000 })
       .toBe('root')
     expect(restarts(await k.pod('test-projected-volume'))).toBe(0)
   })
@@ -294,7 +294,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
     expect(await k.sh('test-downwardapi-volume', 'cat /etc/podinfo/labels')).toContain('zone="us-est-coast"')
     await k.ok(['label', '--overwrite', 'pod', 'test-downwardapi-volume', 'zone=elsewhere'])
     await expect
-      .poll(() => k.sh('test-downwardapi-volume', 'cat /etc/podinfo/labels'), { timeout: 30_000 })
+      .poll(() => k.sh('test-downwardapi-volume', 'cat /etc/podinfo/labels'), { timeout: 60_000 })
       .toContain('zone="elsewhere"')
   })
   it('C3: every pod has a token of its service account that the API takes', async ({ expect }) => {
@@ -330,7 +330,7 @@ env: [{name: WHO, value: world}, {name: GREETING, value: "hello $(WHO)"}]`,
       .toContain('FailedMount: MountVolume.SetUp failed for volume "v" : configmap "later-file" not found')
     await k.ok(['create', 'configmap', 'later', '--from-literal=a=1'])
     await k.ok(['create', 'configmap', 'later-file', '--from-literal=f=1'])
-    await Promise.all([k.ready('wants-env', 90_000), k.ready('wants-file', 90_000)])
+    await Promise.all([k.ready('wants-env', 180_000), k.ready('wants-file', 180_000)])
   })
   it('S1, S6: requests that fit nowhere are explained, and the pod runs when room appears', async ({ expect }) => {
     await k.apply(one('giant', `${sleeps}\nresources: {requests: {cpu: "1000"}}`))

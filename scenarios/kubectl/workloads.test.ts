@@ -84,7 +84,7 @@ describe.runIf(able)('workloads by kubectl', () => {
     await k.apply(
       `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: set}, spec: {replicas: 2, selector: {matchLabels: {app: set}}, template: {metadata: {labels: {app: set}}, spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, "100000"]}]}}}}`,
     )
-    await expect.poll(() => k.ok(['get', 'rs', 'set', '--no-headers']), { timeout: 20_000 }).toMatch(/^set +2 +2 +2 /)
+    await expect.poll(() => k.ok(['get', 'rs', 'set', '--no-headers']), { timeout: 60_000 }).toMatch(/^set +2 +2 +2 /)
     expect((await k.pod('orphan')).metadata.ownerReferences?.[0]).toMatchObject({
       kind: 'ReplicaSet',
       name: 'set',
@@ -106,7 +106,7 @@ describe.runIf(able)('workloads by kubectl', () => {
     await Promise.all([k.ready('stays'), k.ready('goes')])
     await k.ok(['taint', 'nodes', '--all', 'evict=now:NoExecute'])
     await expect
-      .poll(async () => (await k.run(['get', 'pod', 'goes'])).stderr, { timeout: 20_000 })
+      .poll(async () => (await k.run(['get', 'pod', 'goes'])).stderr, { timeout: 60_000 })
       .toContain('NotFound')
     expect((await k.pod('stays')).metadata.deletionTimestamp).toBeUndefined()
     await k.ok(['taint', 'nodes', '--all', 'evict-'])

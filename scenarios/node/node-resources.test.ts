@@ -130,13 +130,13 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     await kubelet.call(devicePluginApi.register, { version: 'v1beta1', endpoint: 'thing.sock', resourceName })
     kubelet.close()
     const allocatable = async () => (await client.resource(nodes).list()).items[0]?.status.allocatable?.[resourceName]
-    await expect.poll(allocatable, { timeout: 30_000 }).toBe('1')
+    await expect.poll(allocatable, { timeout: 60_000 }).toBe('1')
     await run('with-thing', says('test -c /dev/thing && echo $THING'), {
       resources: { limits: { [resourceName]: '1' } },
     })
     await podIs('with-thing', said, 'a\n')
     leave()
-    await expect.poll(allocatable, { timeout: 30_000 }).toBe('0')
+    await expect.poll(allocatable, { timeout: 60_000 }).toBe('0')
   })
 
   it.each([

@@ -93,7 +93,9 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     const failed = await k.podIs('init-failed', phaseIs('Failed'))
     expect(failed.status.initContainerStatuses?.[0]?.state?.terminated?.exitCode).toBe(3)
     await k.podIs('init-retried', (p) => (p.status.initContainerStatuses?.[0]?.restartCount ?? 0) > 0)
-    expect(await k.ok(['get', 'pod', 'init-retried', '--no-headers'])).toMatch(/Init:(Error|CrashLoopBackOff)/)
+    await expect
+      .poll(() => k.ok(['get', 'pod', 'init-retried', '--no-headers']))
+      .toMatch(/Init:(Error|CrashLoopBackOff)/)
   })
   it('P12: a pod past its deadline fails', async ({ expect }) => {
     await k.apply(podOf('late', { c: '' }, 'activeDeadlineSeconds: 2'))
@@ -205,7 +207,7 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     writeFileSync(path, podOf('still', { c: '' }))
     const node = (await k.ok(['get', 'nodes', '-o', 'name'])).trim().replace('node/', '')
     const name = `still-${node}`
-    await expect.poll(async () => (await k.run(['get', 'pod', name])).code, { timeout: 20_000 }).toBe(0)
+    await expect.poll(async () => (await k.run(['get', 'pod', name])).code, { timeout: 60_000 }).toBe(0)
     const before = await k.ready(name)
     await k.ok(['delete', 'pod', name, '--wait=false'])
     await expect
@@ -214,7 +216,7 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     const after = await k.ready(name)
     expect(after.status.containerStatuses?.[0]?.containerID).toBe(before.status.containerStatuses?.[0]?.containerID)
     rmSync(path)
-    await expect.poll(async () => (await k.run(['get', 'pod', name])).stderr, { timeout: 20_000 }).toContain('NotFound')
+    await expect.poll(async () => (await k.run(['get', 'pod', name])).stderr, { timeout: 60_000 }).toContain('NotFound')
   })
 
   it('P23: a termination message from a file or from the end of the log', async ({ expect }) => {
@@ -295,7 +297,7 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     await k.ready('following')
     await k.ok(['patch', 'configmap', 'moving', '-p', '{"data":{"a":"2","c":"2","b":null}}'])
     await expect
-      .poll(() => k.sh('following', 'cd /v; head -c 9 a c; ls'), { timeout: 20_000 })
+      .poll(() => k.sh('following', 'cd /v; head -c 9 a c; ls'), { timeout: 60_000 })
       .toMatch(/2[^]*2[^]*a\nc\n$/)
   })
   it('P9: a readiness gate is waited for', async ({ expect }) => {
