@@ -1,9 +1,10 @@
 // The life of a cluster on the machine: up, a pod, killed and adopted, kept and taken over, gone without a trace.
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leftovers } from '../../src/host/cleanup.ts'
+import { cniFolders } from '../../src/host/cni/cni-config.ts'
 import { shimsOf } from '../../src/host/containerd/containerd.ts'
 import { findProcesses } from '../../src/host/containerd/processes.ts'
 import { instanceOf } from '../../src/host/instance.ts'
@@ -152,6 +153,19 @@ describe('a cluster', () => {
     expect(traces(first)).not.toEqual([])
     await ok(first, 'down')
     expect(traces(first)).toEqual([])
+  })
+  test('a network that cannot be taken away is told, and holds up nothing else', async () => {
+    await ok(second, 'up', '-d')
+    await expect.poll(() => shimsOf(instanceOf(second.dataDir)).length, { timeout: 60_000 }).toBe(1)
+    await second.kill()
+    const { confDir } = cniFolders(instanceOf(second.dataDir))
+    for (const name of readdirSync(confDir)) {
+      const path = join(confDir, name)
+      writeFileSync(path, readFileSync(path, 'utf8').replace('"bandwidth"', '"no-such-plugin"'))
+    }
+    const { code, stderr } = await second.run(['down'])
+    expect(stderr).toMatch(/ending without the runtime, which refuses: pod default\/other: .*no-such-plugin/)
+    expect([code, traces(second)]).toEqual([0, []])
   })
   test('Ctrl-C ends a cluster in the foreground, pods included', async () => {
     const server = first.start(['up'])

@@ -110,24 +110,43 @@ async function removePods(options: CleanupOptions): Promise<void> {
     containerd.release()
   }
 }
+
+/** What the runtime refuses to stop is told: our own runtime goes with all it has, another one keeps it. */
 async function stopAll(everything: CriRuntime, options: CleanupOptions): Promise<void> {
-  const { instance, onProgress, graceSeconds = 2 } = options
+  const { instance, onProgress, sharedRuntime, graceSeconds = 2 } = options
   const runtime = withOwner(everything, instance.id)
+  const refused: string[] = []
+  const attempt = async (what: string, call: () => Promise<void>): Promise<void> => {
+    try {
+      await call()
+    } catch (error) {
+      refused.push(`${what}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
   try {
     const containers = (await runtime.listContainers()).filter((container) => container.state === 'running')
     if (containers.length > 0) onProgress(`stopping ${containers.length} containers`)
-    await Promise.all(containers.map(({ id }) => runtime.stopContainer(id, graceSeconds)))
+    await Promise.all(
+      containers.map(({ id, metadata }) =>
+        attempt(`container ${metadata.name}`, () => runtime.stopContainer(id, graceSeconds)),
+      ),
+    )
     const sandboxes = await runtime.listPodSandboxes()
     for (let at = 0; at < sandboxes.length; at += 8)
       await Promise.all(
-        sandboxes.slice(at, at + 8).map(async ({ id }) => {
-          await runtime.stopPodSandbox(id)
-          await runtime.removePodSandbox(id)
-        }),
+        sandboxes.slice(at, at + 8).map(({ id, metadata }) =>
+          attempt(`pod ${metadata.namespace}/${metadata.name}`, async () => {
+            await runtime.stopPodSandbox(id)
+            await runtime.removePodSandbox(id)
+          }),
+        ),
       )
   } finally {
     everything.close()
   }
+  if (refused.length === 0) return
+  if (sharedRuntime !== undefined) throw new Error(`${sharedRuntime} cannot end everything: ${refused.join('; ')}`)
+  for (const complaint of refused) onProgress(`ending without the runtime, which refuses: ${complaint}`)
 }
 
 /** CNI's library keeps the results of its plugins in a folder that is everybody's. */

@@ -122,13 +122,14 @@ async function startOne(
   const previous = newestRun(view.pod(handle.uid), container.name)
   if (previous?.state === 'exited' && !resized) {
     const key = `${handle.uid}_${container.name}_${containerHash(container)}`
-    const remainingMs = backOff.remainingMs(key, previous.finishedAtMs)
+    const failure = { id: previous.id, atMs: previous.finishedAtMs }
+    const remainingMs = backOff.remainingMs(key, failure)
     if (remainingMs > 0) {
-      crashLoop(context, handle, container.name, backOff.delayMs(key, previous.finishedAtMs), remainingMs)
+      crashLoop(context, handle, container.name, backOff.delayMs(key, failure), remainingMs)
       return true
     }
     if (previous.sandboxId === sandbox.id && !(await stillReady(context, handle, sandbox))) return false
-    backOff.restart(key, previous.finishedAtMs)
+    backOff.restart(key, failure)
   } else if (previous?.state === 'created') {
     await runtime.removeContainer(previous.id)
     await view.lookAtContainer(previous.id)

@@ -8,7 +8,12 @@ interface Entry {
   /** When the entry last grew. */
   updatedAtMs: number
   /** The failure whose wait is over: a new try of the same thing need not wait again. */
-  served?: number
+  served?: string
+}
+/** What ended badly, and when. Two failures may have the same time. */
+export interface Failure {
+  readonly id: string
+  readonly atMs: number
 }
 
 export class BackOff {
@@ -17,38 +22,38 @@ export class BackOff {
   readonly #maxMs: number
   readonly #entries = new Map<string, Entry>()
   /** Failures from the future: when each was first seen, on the monotonic clock. */
-  readonly #ahead = new Map<string, { readonly failedAtMs: number; readonly seenMs: number }>()
+  readonly #ahead = new Map<string, { readonly id: string; readonly seenMs: number }>()
   constructor(clock: Clock, initialMs: number, maxMs: number) {
     this.#clock = clock
     this.#initialMs = initialMs
     this.#maxMs = maxMs
   }
   /** The wait that holds for `key`, 0 when it never failed or its last failure is long past. */
-  delayMs(key: string, failedAtMs: number): number {
+  delayMs(key: string, { id, atMs }: Failure): number {
     const entry = this.#entries.get(key)
-    if (entry === undefined || entry.served === failedAtMs || this.#forgotten(entry, failedAtMs)) return 0
+    if (entry === undefined || entry.served === id || this.#forgotten(entry, atMs)) return 0
     return entry.delayMs
   }
-  /** Milliseconds still to wait when the last failure was at `failedAtMs`; 0 or less: go. */
-  remainingMs(key: string, failedAtMs: number): number {
-    const delayMs = this.delayMs(key, failedAtMs)
+  /** Milliseconds still to wait after the last failure; 0 or less: go. */
+  remainingMs(key: string, failure: Failure): number {
+    const delayMs = this.delayMs(key, failure)
     if (delayMs === 0) return 0
-    const passedMs = this.#clock.now() - failedAtMs
-    return delayMs - (passedMs < 0 ? this.#sinceSeen(key, failedAtMs) : passedMs)
+    const passedMs = this.#clock.now() - failure.atMs
+    return delayMs - (passedMs < 0 ? this.#sinceSeen(key, failure) : passedMs)
   }
-  #sinceSeen(key: string, failedAtMs: number): number {
+  #sinceSeen(key: string, { id }: Failure): number {
     const nowMs = this.#clock.monotonic()
     const known = this.#ahead.get(key)
-    if (known?.failedAtMs === failedAtMs) return nowMs - known.seenMs
-    this.#ahead.set(key, { failedAtMs, seenMs: nowMs })
+    if (known?.id === id) return nowMs - known.seenMs
+    this.#ahead.set(key, { id, seenMs: nowMs })
     return 0
   }
-  /** What failed then is started again now: counted once, also when the start does not get as far as to run. */
-  restart(key: string, failedAtMs: number): void {
-    if (this.#entries.get(key)?.served === failedAtMs) return
-    this.advance(key, failedAtMs)
+  /** What failed is started again now: counted once, also when the start does not get as far as to run. */
+  restart(key: string, failure: Failure): void {
+    if (this.#entries.get(key)?.served === failure.id) return
+    this.advance(key, failure.atMs)
     const entry = this.#entries.get(key)
-    if (entry !== undefined) entry.served = failedAtMs
+    if (entry !== undefined) entry.served = failure.id
   }
   /** The thing is tried again now: the next failure waits twice as long. */
   advance(key: string, failedAtMs: number): void {

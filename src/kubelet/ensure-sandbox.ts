@@ -2,9 +2,9 @@
 import type { SandboxConfig } from '../ports/container-runtime.ts'
 import type { KubeletContext } from './context.ts'
 import { podDns } from './dns-config.ts'
-import { podLogDirectory, sandboxConfig, sandboxHostname } from './sandbox.ts'
+import { bandwidthComplaint, podLogDirectory, sandboxConfig, sandboxHostname } from './sandbox.ts'
 import { podCgroup, podCgroupResources } from './resources.ts'
-import type { Pod } from './types.ts'
+import { isHostNetwork, type Pod } from './types.ts'
 import { userNamespaceOf } from './user-namespaces.ts'
 
 export type SandboxResult =
@@ -19,6 +19,8 @@ export function podSandboxConfig(
 ): { readonly ok: true; readonly config: SandboxConfig } | { readonly ok: false; readonly message: string } {
   const hostname = sandboxHostname(pod, context.config.clusterDomain)
   if (!hostname.ok) return hostname
+  const complaint = isHostNetwork(pod) ? undefined : bandwidthComplaint(pod)
+  if (complaint !== undefined) return { ok: false, message: complaint }
   const dns = podDns(pod, context.dns)
   const config = sandboxConfig(pod, hostname.hostname, {
     attempt,

@@ -8,7 +8,7 @@ import {
   type RuntimeImage,
   type SandboxConfig,
 } from '../ports/container-runtime.ts'
-import { BackOff, formatDuration } from './back-off.ts'
+import { BackOff, type Failure, formatDuration } from './back-off.ts'
 import { applyDefaultTag } from './image-reference.ts'
 import type { Waiting } from './status.ts'
 import type { Pod, RecordPodEvent } from './types.ts'
@@ -55,8 +55,7 @@ class Gate {
 /** How long a failed pull shows as what it was. */
 const shownMs = 2000
 
-interface Failure {
-  readonly atMs: number
+interface PullFailure extends Failure {
   readonly reason: string
   readonly message: string
 }
@@ -67,7 +66,7 @@ export class Images {
   readonly #record: RecordPodEvent
   readonly #gate: Gate
   readonly #backOff: BackOff
-  readonly #failures = new Map<string, Failure>()
+  readonly #failures = new Map<string, PullFailure>()
   /** Pulls under way, by image and credentials. */
   readonly #pulling = new Map<string, Promise<string>>()
   constructor(runtime: ContainerRuntime, clock: Clock, record: RecordPodEvent, options: { parallelPulls: number }) {
@@ -109,7 +108,7 @@ export class Images {
     const { pod, container } = request
     const key = `${pod.metadata.uid}_${image}`
     const last = this.#failures.get(key)
-    const remainingMs = last === undefined ? 0 : this.#backOff.remainingMs(key, last.atMs)
+    const remainingMs = last === undefined ? 0 : this.#backOff.remainingMs(key, last)
     if (last !== undefined && remainingMs > 0) {
       const text = `Back-off pulling image "${request.image}"`
       this.#record(pod, container, 'Normal', 'BackOff', text)
@@ -143,7 +142,7 @@ export class Images {
             : 'ErrImagePull'
       const atMs = this.#clock.now()
       this.#backOff.advance(key, last?.atMs ?? atMs)
-      this.#failures.set(key, { atMs, reason, message })
+      this.#failures.set(key, { id: `${image} ${atMs}`, atMs, reason, message })
       this.#record(pod, container, 'Warning', 'Failed', `Failed to pull image "${request.image}": ${message}`)
       this.#record(pod, container, 'Warning', 'Failed', `Error: ${reason}`)
       // Looked at again soon: from then on it shows as ImagePullBackOff until the next attempt.

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { hostNetworkHostsFile, podHostname, podHostsFile } from './hosts-file.ts'
-import { portMappings, sandboxHostname } from './sandbox.ts'
+import { bandwidthComplaint, portMappings, sandboxHostname } from './sandbox.ts'
 import { makePod } from './testing/pods.ts'
 
 const domain = 'cluster.local'
@@ -53,5 +53,19 @@ describe('portMappings', () => {
     expect(
       portMappings(makePod({ spec: { hostNetwork: true, containers: [{ name: 'c', image: 'x', ports }] } })),
     ).toEqual([])
+  })
+})
+
+describe('bandwidth annotations', () => {
+  it.each([
+    ['10M', undefined],
+    ['much', 'annotation kubernetes.io/egress-bandwidth: quantities must match the regular expression'],
+    ['999', 'annotation kubernetes.io/egress-bandwidth: resource is unreasonably small (< 1kbit)'],
+    ['2P', 'annotation kubernetes.io/egress-bandwidth: resource is unreasonably large (> 1Pbit)'],
+  ])('%s', (rate, complaint) => {
+    const pod = makePod({})
+    const annotations = { 'kubernetes.io/ingress-bandwidth': '1k', 'kubernetes.io/egress-bandwidth': rate }
+    const found = bandwidthComplaint({ ...pod, metadata: { ...pod.metadata, annotations } })
+    expect(found?.slice(0, complaint?.length)).toBe(complaint)
   })
 })

@@ -1,4 +1,5 @@
 // The pod's sandbox as the runtime is asked for it.
+import { NANO, parseQuantity, QuantityError } from '../api/machinery/quantity.ts'
 import type { SandboxConfig } from '../ports/container-runtime.ts'
 import type { PodDns } from './dns-config.ts'
 import { podHostname } from './hosts-file.ts'
@@ -34,6 +35,27 @@ export function portMappings(pod: Pod): readonly PortMapping[] {
           hostIP: port.hostIP ?? '',
         })
   return mappings
+}
+
+/**
+ * What is wrong with the pod's bandwidth annotations. The runtime reads them again when it takes the network away: a
+ * sandbox made with a text that is no rate could never be stopped.
+ */
+export function bandwidthComplaint(pod: Pod): string | undefined {
+  for (const direction of ['ingress', 'egress']) {
+    const annotation = `kubernetes.io/${direction}-bandwidth`
+    const text = pod.metadata.annotations?.[annotation]
+    if (text === undefined) continue
+    try {
+      const { nanos } = parseQuantity(text)
+      if (nanos < 1000n * NANO) return `annotation ${annotation}: resource is unreasonably small (< 1kbit)`
+      if (nanos > 10n ** 15n * NANO) return `annotation ${annotation}: resource is unreasonably large (> 1Pbit)`
+    } catch (error) {
+      if (!(error instanceof QuantityError)) throw error
+      return `annotation ${annotation}: ${error.message}`
+    }
+  }
+  return undefined
 }
 
 /** Hostname of the pod's UTS namespace: with setHostnameAsFQDN the whole name, which the kernel limits to 64. */

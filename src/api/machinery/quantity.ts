@@ -15,7 +15,8 @@ export const quantityFormat =
 const wrongNumber = 'unable to parse numeric part of quantity'
 const wrongSuffix = "unable to parse quantity's suffix"
 
-const NANO = 1_000_000_000n
+/** Nanos in one. */
+export const NANO = 1_000_000_000n
 const shape = /^([+-]?)([0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$/
 const decimalExponents: Readonly<Record<string, number>> = {
   n: -9,
