@@ -63,7 +63,7 @@ try {
     dataplane: { ...dataplane, apply: (state) => dataplane.apply(state).then(() => applied()) },
     clock,
     log,
-    node: { name: 'n1', zone: undefined },
+    nodeName: 'n1',
     podCidrs: ['10.128.0.0/9'],
     serviceCidrs: ['10.96.0.0/12'],
     ownAddresses: [],

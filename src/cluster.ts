@@ -57,7 +57,6 @@ export interface NodeOptions {
   readonly name: string
   readonly ports: NodePorts
   readonly config?: Partial<KubeletConfig>
-  readonly zone?: string
   /** Ports of the node's ingress. */
   readonly ingress?: IngressSettings
   /** Wraps the agent's way to the API (a simulation cuts it). */
@@ -166,7 +165,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   }
 
   async function addNode(node: NodeOptions): Promise<ClusterNode> {
-    const { name, ports: nodePorts, config, zone, ingress } = node
+    const { name, ports: nodePorts, config, ingress } = node
     const as = (user: string, groups: readonly string[]) => {
       const direct = api.transport({ name: user, groups: [...groups, 'system:authenticated'] })
       return node.transport === undefined ? direct : node.transport(direct)
@@ -186,7 +185,6 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
       kubeletTransport: as(`system:node:${name}`, ['system:nodes']),
       networkTransport: as('system:kube-proxy', ['system:node-proxier']),
       ...(config === undefined ? {} : { config }),
-      zone,
       ...(ingress === undefined ? {} : { ingress }),
       loadBalancerPool: controllerSettings.loadBalancerPool ?? [],
     })

@@ -37,7 +37,6 @@ export interface NodeAgentOptions {
   /** Whoever may read services, endpoints and network policies. */
   readonly networkTransport: Transport
   readonly config?: Partial<KubeletConfig>
-  readonly zone?: string | undefined
   readonly ingress?: IngressSettings
   /** Load balancer addresses that this node answers on its links. Default: none. */
   readonly loadBalancerPool?: readonly string[]
@@ -90,7 +89,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
         dataplane,
         clock,
         log,
-        node: { name, zone: options.zone },
+        nodeName: name,
         podCidrs: network.clusterCidrs,
         serviceCidrs: network.serviceCidrs,
         ownAddresses: dnsAddresses,

@@ -6,7 +6,7 @@ import { type Service, services as serviceKind } from '../api/core/service.ts'
 import { equal } from '../api/machinery/equal.ts'
 import { byNamespace, type IndexBy, keyFor, keyOf } from '../client/informer.ts'
 import { groupEndpoints, planSlices } from './endpoint-slice-plan.ts'
-import type { Controller } from './framework/controller.ts'
+import { type Controller, recorderFor } from './framework/controller.ts'
 import { controllerRef } from './framework/ownership.ts'
 import { isNamespaceTerminating } from './framework/pod-control.ts'
 import { isPodReady, isTerminating } from './framework/pods.ts'
@@ -24,12 +24,12 @@ import {
   servicesByLabel,
   servicesOf,
 } from './framework/service-pods.ts'
+import { asksForZones, planZoneHints, zoneLabel, zonePart, zoneShares } from './topology-hints.ts'
 
 export const serviceNameLabel = 'kubernetes.io/service-name'
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
 const headlessLabel = 'service.kubernetes.io/headless'
 const manager = 'endpointslice-controller.k8s.io'
-const zoneLabel = 'topology.kubernetes.io/zone'
 
 /** Slices by service and by who manages them. */
 export const slicesByService: IndexBy<EndpointSlice> = ({ metadata: { namespace = '', labels = {} } }) => {
@@ -39,7 +39,7 @@ export const slicesByService: IndexBy<EndpointSlice> = ({ metadata: { namespace 
 
 function hintsOf(service: Service, nodeName: string | undefined, zone: string | undefined): Endpoint['hints'] {
   const { trafficDistribution } = service.spec
-  if (trafficDistribution === undefined) return undefined
+  if (trafficDistribution === undefined || asksForZones(service)) return undefined
   const forZones = zone === undefined ? {} : { forZones: [{ name: zone }] }
   if (trafficDistribution === 'PreferSameNode' && nodeName !== undefined)
     return { ...forZones, forNodes: [{ name: nodeName }] }
@@ -77,6 +77,9 @@ export function endpointOf(
   }
 }
 
+/** An endpoint on its way into a group. */
+type Found = Parameters<typeof groupEndpoints>[1][number]
+
 /** Labels of a service's slices: the service's own, and whose they are. */
 export function sliceLabels(service: Service, managedBy: string): { readonly [key: string]: string } {
   const { [headlessLabel]: _headless, ...labels } = service.metadata.labels ?? {}
@@ -92,6 +95,9 @@ export const endpointSliceController: Controller = {
   name: 'endpointslice-controller',
   start(context) {
     const { informers } = context
+    const recorder = recorderFor(context, 'endpoint-slice-controller')
+    /** What was last said about the zones of a service, by service and address type. */
+    const told = new Map<string, string>()
     const services = informers.informer(serviceKind)
     const pods = informers.informer(podKind)
     const nodes = informers.informer(nodeKind)
@@ -112,7 +118,36 @@ export const endpointSliceController: Controller = {
           return endpoint === undefined ? [] : [{ addressType, ports, endpoint }]
         })
       })
-      return groupEndpoints(types, found)
+      return groupEndpoints(types, asksForZones(service) ? inZones(service, types, found) : found)
+    }
+    /** The endpoints with the zones that they are to serve, where those can be shared out. */
+    function inZones(service: Service, types: readonly AddressType[], found: readonly Found[]): readonly Found[] {
+      const key = keyOf(service)
+      const shares = zoneShares(nodes.list())
+      const served = new Map<string, string>()
+      for (const slice of ofService.get(`${key} ${manager}`))
+        for (const { addresses, hints } of slice.endpoints ?? []) {
+          const [zone] = hints?.forZones ?? []
+          if (zone !== undefined) served.set(addresses[0] ?? '', zone.name)
+        }
+      const zoneOf = new Map<Endpoint, string>()
+      for (const addressType of types) {
+        const family = found.flatMap((one) => (one.addressType === addressType ? [one.endpoint] : []))
+        const plan = planZoneHints(family, shares, ({ addresses }) => served.get(addresses[0] ?? ''))
+        if ('zoneOf' in plan) for (const [endpoint, zone] of plan.zoneOf) zoneOf.set(endpoint, zone)
+        const word = 'refused' in plan ? plan.refused : 'Topology Aware Hints has been enabled'
+        if (told.get(`${key} ${addressType}`) === word) continue
+        told.set(`${key} ${addressType}`, word)
+        const message = `${word}, addressType: ${addressType}`
+        if ('refused' in plan) recorder.event(service, 'Warning', 'TopologyAwareHintsDisabled', message)
+        else recorder.event(service, 'Normal', 'TopologyAwareHintsEnabled', message)
+      }
+      return found.map((one) => {
+        const zone = zoneOf.get(one.endpoint)
+        return zone === undefined
+          ? one
+          : { ...one, endpoint: { ...one.endpoint, hints: { forZones: [{ name: zone }] } } }
+      })
     }
     const reconciler = startReconciler({
       context,
@@ -120,6 +155,8 @@ export const endpointSliceController: Controller = {
       async reconcile(key, writes) {
         const service = services.byKey(key)
         const mine = ofService.get(`${key} ${manager}`).filter((slice) => !isTerminating(slice))
+        if (service === undefined || !asksForZones(service))
+          for (const type of ['IPv4', 'IPv6']) told.delete(`${key} ${type}`)
         if (service === undefined || isTerminating(service)) return
         if (service.spec.selector === undefined || service.spec.type === 'ExternalName') {
           for (const slice of mine) await writes.delete(endpointSlices, slice)
@@ -156,6 +193,7 @@ export const endpointSliceController: Controller = {
       },
       onStop() {
         for (const off of handlers) off()
+        recorder.stop()
       },
     })
     const enqueue = (service: Service) => reconciler.enqueue(keyOf(service))
@@ -164,6 +202,9 @@ export const endpointSliceController: Controller = {
     }
     const zoneChanged = (node: Node, old: Node | undefined) =>
       node.metadata.labels?.[zoneLabel] !== old?.metadata.labels?.[zoneLabel]
+    const sharesChanged = () => {
+      for (const service of services.list()) if (asksForZones(service)) enqueue(service)
+    }
     const enqueueSliceOwner = (slice: EndpointSlice) => {
       const { namespace, labels = {} } = slice.metadata
       const name = labels[serviceNameLabel]
@@ -183,7 +224,10 @@ export const endpointSliceController: Controller = {
       // Somebody else's hand on our slices is undone; our own writes change nothing when they come back.
       slices.handle({ update: enqueueSliceOwner, delete: enqueueSliceOwner }),
       nodes.handle({
+        add: (_node, initial) => initial || sharesChanged(),
+        delete: sharesChanged,
         update(node, old) {
+          if (!equal(zonePart(node), zonePart(old))) sharesChanged()
           if (!zoneChanged(node, old)) return
           for (const service of services.list()) if (service.spec.selector !== undefined) enqueue(service)
         },

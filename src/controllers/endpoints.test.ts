@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { endpoints } from '../api/core/endpoints.ts'
+import { nodes } from '../api/core/node.ts'
 import { type Pod, pods } from '../api/core/pod.ts'
 import { type Service, services } from '../api/core/service.ts'
 import { endpointSlices } from '../api/discovery/endpoint-slice.ts'
@@ -119,6 +120,31 @@ describe('endpoints and slices', () => {
     expect(slice?.endpoints?.find((e) => e.targetRef?.name === 'a')?.hostname).toBe('zero')
     const subsets = (await client.resource(endpoints).get('db', 'default')).subsets
     expect(subsets?.[0]?.addresses?.map((a) => a.targetRef?.name).sort()).toEqual(['a', 'b'])
+  })
+  it('topology-mode Auto gives zones their endpoints, and says when it cannot', async () => {
+    const { client, advance, eventsOf } = await start()
+    const annotations = { 'service.kubernetes.io/topology-mode': 'Auto' }
+    const wish = service('web')
+    await client.resource(services).create({ ...wish, metadata: { ...wish.metadata, annotations } as never })
+    for (const name of ['a', 'b', 'c', 'd']) await client.resource(pods).create(pod(name, 'web'))
+    await advance()
+    const hints = async () => (await slices())[0]?.endpoints?.map((e) => e.hints?.forZones?.map((z) => z.name).join())
+    expect(await hints()).toEqual([undefined, undefined, undefined, undefined])
+    for (const [name, zone] of [
+      ['n1', 'east'],
+      ['n2', 'west'],
+    ] as const) {
+      const labels = { 'topology.kubernetes.io/zone': zone }
+      await client.resource(nodes).patch(name, undefined, 'merge', { metadata: { labels } })
+      const status = { allocatable: { cpu: '2' } }
+      await client.resource(nodes).patch(name, undefined, 'merge', { status }, { subresource: 'status' })
+    }
+    await advance()
+    expect((await hints())?.sort()).toEqual(['east', 'east', 'west', 'west'])
+    expect(await eventsOf('web')).toEqual([
+      'TopologyAwareHintsDisabled: Insufficient Node information: allocatable CPU or zone not specified on one or more nodes, addressType: IPv4',
+      'TopologyAwareHintsEnabled: Topology Aware Hints has been enabled, addressType: IPv4',
+    ])
   })
   it('pods with different numbers for a named port stand in different slices', async () => {
     const { client, advance } = await start()

@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest'
+import { nodes } from '../api/core/node.ts'
 import { services } from '../api/core/service.ts'
 import { endpointSlices } from '../api/discovery/endpoint-slice.ts'
 import { type TestCluster, testCluster } from '../controllers/testing/cluster.ts'
@@ -35,7 +36,7 @@ async function start(announces?: (address: string) => boolean) {
     dataplane,
     clock,
     log,
-    node: { name: 'here', zone: undefined },
+    nodeName: 'here',
     podCidrs: [],
     serviceCidrs: [],
     ownAddresses: [],
@@ -97,4 +98,33 @@ it('announces the load balancer addresses that are its own', async () => {
   await client.resource(services).patch('a', 'default', 'merge', status('198.51.100.9'), { subresource: 'status' })
   await advance()
   expect(state()?.announcedAddresses).toEqual([])
+})
+
+it('reads hints by the zone that the label of its node says, also when that comes late', async () => {
+  const { client, advance, state } = await start()
+  await client.resource(nodes).create({ metadata: { name: 'here' }, spec: {} } as never)
+  await client
+    .resource(services)
+    .create({ metadata: { name: 'z', namespace: 'default' }, spec: { ports: [{ port: 80 }] } } as never)
+  const endpoint = (address: string, name: string) => ({
+    addresses: [address],
+    conditions: { ready: true },
+    hints: { forZones: [{ name }] },
+  })
+  await client.resource(endpointSlices).create({
+    metadata: { name: 'z', namespace: 'default', labels: { 'kubernetes.io/service-name': 'z' } },
+    addressType: 'IPv4',
+    endpoints: [endpoint('10.0.0.1', 'a'), endpoint('10.0.0.2', 'b')],
+    ports: [{ port: 8080, protocol: 'TCP' }],
+  } as never)
+  await advance()
+  const led = () =>
+    state()
+      ?.services.find(({ key }) => key === 'default/z:')
+      ?.internalEndpoints.map(({ ip }) => ip)
+  expect(led()).toEqual(['10.0.0.1', '10.0.0.2'])
+  const labels = { 'topology.kubernetes.io/zone': 'b' }
+  await client.resource(nodes).patch('here', undefined, 'merge', { metadata: { labels } })
+  await advance()
+  expect(led()).toEqual(['10.0.0.2'])
 })

@@ -1,6 +1,7 @@
 // The service proxy of one node: watches Services, EndpointSlices and NetworkPolicies, plans what changed and hands the
 // whole to the dataplane. A rule that did not change keeps its identity, so the dataplane compares references.
 import { namespaces } from '../api/core/namespace.ts'
+import { type Node, nodes } from '../api/core/node.ts'
 import { pods } from '../api/core/pod.ts'
 import { type Service, services } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
@@ -20,7 +21,7 @@ export interface ProxyOptions {
   readonly dataplane: Dataplane
   readonly clock: Clock
   readonly log: Log
-  readonly node: ProxyNode
+  readonly nodeName: string
   readonly podCidrs: readonly string[]
   readonly serviceCidrs: readonly string[]
   /** Cluster addresses that this node answers itself. */
@@ -40,15 +41,18 @@ const byService: IndexBy<EndpointSlice> = (slice) => {
   const name = slice.metadata.labels?.[serviceNameLabel]
   return name === undefined ? [] : [`${slice.metadata.namespace ?? ''}/${name}`]
 }
+const zoneLabel = 'topology.kubernetes.io/zone'
 /** A refused transaction is tried again after this long, or at the next change. */
 const retryMs = 1000
 
 /** Starts the proxy; nothing is applied before the first lists are in. */
 export function startProxy(options: ProxyOptions): Proxy {
-  const { informers, dataplane, clock, log, node } = options
+  const { informers, dataplane, clock, log, nodeName } = options
+  let node: ProxyNode = { name: nodeName, zone: undefined }
   const serviceInformer = informers.informer(services)
   const sliceInformer = informers.informer(endpointSlices)
   const policyInformer = informers.informer(networkPolicies)
+  const nodeInformer = informers.informer(nodes)
   const slicesOf = sliceInformer.index(byService)
   const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, log)
   const planned = new Map<string, readonly ServiceRule[]>()
@@ -150,10 +154,19 @@ export function startProxy(options: ProxyOptions): Proxy {
     dirty.add(key)
     poke()
   }
+  /** The node's zone is a label that may come late; hints are read by it. */
+  const seeNode = ({ metadata: { name, labels } }: Node) => {
+    const zone = labels?.[zoneLabel]
+    if (name !== nodeName || zone === node.zone) return
+    node = { name, zone }
+    for (const service of serviceInformer.list()) touch(keyOf(service))
+  }
   const removers: (() => void)[] = []
-  void Promise.all([serviceInformer.synced, sliceInformer.synced, policyInformer.synced]).then(() => {
+  const caches = [serviceInformer, sliceInformer, policyInformer, nodeInformer]
+  void Promise.all(caches.map(({ synced: listed }) => listed)).then(() => {
     if (stopped) return
     removers.push(
+      nodeInformer.handle({ add: seeNode, update: seeNode }),
       serviceInformer.handle({
         add: (s) => touch(keyOf(s)),
         update: (s, old) => {

@@ -1,5 +1,5 @@
-// A node of another machine as a NodeApi: HTTP/1.1 over whatever leads there (a stream of the node's own tunnel, or TLS to
-// its port), SPDY for sessions and ports. A failure that the node tells as a Status is thrown as that ApiError.
+// A node of another machine as a NodeApi: HTTP/1.1 over a stream of the node's own tunnel, SPDY for sessions and ports. A
+// failure that the node tells as a Status is thrown as that ApiError.
 import http from 'node:http'
 import type { Duplex } from 'node:stream'
 import { ApiError } from '../../api/machinery/errors.ts'

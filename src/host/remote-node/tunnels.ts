@@ -19,8 +19,6 @@ export interface TunnelsOptions {
   readonly log: Log
   /** Asked when a call goes to an address: the nodes as the API shows them now. */
   readonly nodes: () => Iterable<TunnelNode>
-  /** A way to a node that has no tunnel: its own port. Undefined where there is none. */
-  readonly direct?: (nodeName: string) => Promise<Duplex | undefined>
 }
 export interface Tunnels extends NodeDialer {
   /** Takes over a connection of a node. */
@@ -59,10 +57,8 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
   }
   async function toNode(nodeName: string): Promise<Duplex> {
     const session = sessionOf(nodeName)
-    if (session !== undefined) return stream(session, kubeletAuthority)
-    const direct = await options.direct?.(nodeName)
-    if (direct !== undefined) return direct
-    throw new ApiError('ServiceUnavailable', `no connection to node "${nodeName}"`)
+    if (session === undefined) throw new ApiError('ServiceUnavailable', `no connection to node "${nodeName}"`)
+    return stream(session, kubeletAuthority)
   }
   return {
     async connect(nodeName): Promise<NodeApi> {
