@@ -32,7 +32,7 @@ const report = (lines: readonly string[]) => lines.join('\n')
 
 describe.skipIf(facts === undefined)('upstream facts (KUBERNETES_FACTS)', () => {
   const kinds = builtinKinds as unknown as readonly Kind<never>[]
-  const api = describeApi(kinds, bodyKinds)
+  const api = describeApi(kinds, bodyKinds, () => undefined)
 
   it('has the same resources, subresources, verbs and names', () => {
     const discovery = discoveryOf(kinds)

@@ -41,10 +41,14 @@ export interface Definitions {
   all(): JsonObject
 }
 
+/** What a type ('' for `field`) or one of its fields is for, in a sentence. */
+export type Describe = (definition: string, field: string) => string | undefined
+
 /** `kindsOf` answers which kinds a definition is, for x-kubernetes-group-version-kind. */
 export function createDefinitions(
   dialect: Dialect,
   kindsOf: (definition: string) => readonly GroupVersionKind[],
+  textOf: Describe,
 ): Definitions {
   const found = new Map<string, JsonObject>()
   const prefix = dialect === 'v2' ? '#/definitions/' : '#/components/schemas/'
@@ -117,7 +121,7 @@ export function createDefinitions(
       if (demanded || field.listed === true) required.push(name)
     }
     return {
-      ...describe(schema.description),
+      ...describe(schema.description ?? textOf(schema.name, '')),
       ...(Object.keys(properties).length > 0 ? { properties } : {}),
       ...(required.length > 0 ? { required: [...new Set(required)] } : {}),
       type: 'object',
@@ -131,7 +135,7 @@ export function createDefinitions(
   function property(name: string, field: Field, owner: ObjectSchema): JsonObject {
     const body = refer(field.schema)
     const extra: Out = {
-      ...describe(field.description),
+      ...describe(field.description ?? textOf(owner.name, name)),
       ...(field.patchStrategy === undefined ? {} : { 'x-kubernetes-patch-strategy': field.patchStrategy }),
       ...mapKey(field.mapType),
       ...field.extensions,

@@ -26,7 +26,7 @@ import type { GroupVersion } from './served.ts'
 /** The whole document; `version` is the server's, such as v1.36.0. */
 export function openApiV2(api: ApiDescription, version: string): JsonObject {
   const versions = servedVersions(api)
-  const definitions = createDefinitions('v2', kindsByDefinition(api, versions))
+  const definitions = createDefinitions('v2', kindsByDefinition(api, versions), api.describe)
   const paths = new Map<string, JsonObject>()
   for (const resource of api.resources) {
     for (const item of pathsOf(resource)) paths.set(item.path, pathBody(api, definitions, item))

@@ -46,7 +46,7 @@ export const openApiV3Index = (api: ApiDescription, hashOf: (name: string) => st
 /** One document by its name; undefined for an unknown one. `version` is the server's, such as v1.36.0. */
 export function openApiV3(api: ApiDescription, name: string, version: string): JsonObject | undefined {
   const found = servedVersions(api).find((gv) => rootOf(gv.group, gv.version).slice(1) === name)
-  const definitions = createDefinitions('v3', kindsByDefinition(api, found === undefined ? [] : [found]))
+  const definitions = createDefinitions('v3', kindsByDefinition(api, found === undefined ? [] : [found]), api.describe)
   const paths = found === undefined ? plainPaths(api, definitions, name) : versionPaths(api, definitions, found)
   if (paths === undefined) return undefined
   return {

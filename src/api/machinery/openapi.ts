@@ -4,7 +4,7 @@ import type { Kind } from './kind.ts'
 import { deleteOptions, status } from './meta.ts'
 import { listSchema, patchSchema, watchEventSchema } from './meta-schemas.ts'
 import type { BodyType, PathItem } from './openapi-paths.ts'
-import type { Definitions, GroupVersionKind } from './openapi-schema.ts'
+import type { Definitions, Describe, GroupVersionKind } from './openapi-schema.ts'
 import type { JsonObject, ObjectSchema } from './schema.ts'
 import { type GroupVersion, type ServedResource, servedResources } from './served.ts'
 
@@ -15,12 +15,14 @@ export interface NamedKind extends GroupVersionKind {
 export interface ApiDescription {
   readonly resources: readonly ServedResource[]
   readonly kinds: readonly NamedKind[]
+  readonly describe: Describe
 }
 /** `others` are the kinds that only subresources hold. */
-export const describeApi = (kinds: readonly Kind<never>[], others: readonly NamedKind[]): ApiDescription => ({
-  resources: servedResources(kinds),
-  kinds: others,
-})
+export const describeApi = (
+  kinds: readonly Kind<never>[],
+  others: readonly NamedKind[],
+  describe: Describe,
+): ApiDescription => ({ resources: servedResources(kinds), kinds: others, describe })
 
 /** "com.example.stable.v1.CronTab" for the root of a custom resource, the schema's own name otherwise. */
 export function definitionName(resource: ServedResource): string {

@@ -1,5 +1,6 @@
 // OpenAPI v2 as one document, v3 as an index and a document per group version. Made when somebody asks and kept as bytes
 // until what is served changes; hashes let clients keep their copies.
+import { descriptionOf } from '../../api/descriptions/all.ts'
 import { describeApi, type ApiDescription } from '../../api/machinery/openapi.ts'
 import { openApiV2 } from '../../api/machinery/openapi-v2.ts'
 import { encodeOpenApiV2, openApiV2MediaType } from '../../api/machinery/openapi-v2-protobuf.ts'
@@ -91,7 +92,7 @@ function documentOf(server: ServerContext, name: string): Document | undefined {
   if (documents === undefined || documents.generation !== server.resources.generation) {
     documents = {
       generation: server.resources.generation,
-      api: describeApi(server.resources.kinds() as unknown as readonly never[], bodyKinds),
+      api: describeApi(server.resources.kinds() as unknown as readonly never[], bodyKinds, descriptionOf),
       made: new Map(),
     }
     cache.set(server, documents)
