@@ -122,7 +122,7 @@ function undeclared({ info, resource }: ResourceRequest, namespace: string, fiel
   const what = lines.length === 1 ? (lines[0] ?? '') : `errors:\n${lines.map((line) => `  ${line}`).join('\n')}`
   const type = `${resource.group}/${resource.version}, Kind=${resource.kind.kind}`
   const message = `failed to create typed patch object (${namespace}/${info.name}; ${type}): ${what}`
-  return new ApiError('Unknown', message)
+  return badRequest(message)
 }
 
 /** What the schema does not know cannot be owned: refused whatever the field validation. */
@@ -133,7 +133,7 @@ function notTyped(data: JsonObject, unknown: readonly string[]): ApiError {
   const what = `${wordOf(namespace, '')}/${wordOf(name, '')}; ${groupVersion}, Kind=${wordOf(data['kind'], '')}`
   const errors = unknown.map((path) => `.${path}: field not declared in schema`)
   const list = errors.length === 1 ? errors[0] : `errors:\n${errors.map((line) => `  ${line}`).join('\n')}`
-  return new ApiError('Unknown', `failed to create typed patch object (${what}): ${list}`)
+  return badRequest(`failed to create typed patch object (${what}): ${list}`)
 }
 
 function checkNames(metadata: JsonObject, name: string): void {

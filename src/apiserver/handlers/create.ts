@@ -1,5 +1,5 @@
 // POST of an object: decode, fill in what the server decides, admit, validate, admit again, store.
-import { ApiError, alreadyExists, forbidden } from '../../api/machinery/errors.ts'
+import { ApiError, alreadyExists, badRequest, forbidden } from '../../api/machinery/errors.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { generateName } from '../../api/machinery/validate-meta.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
@@ -37,7 +37,7 @@ export async function createDraft(
   if (resource.closed !== undefined) throw forbidden(resourceName(resource), draft.metadata.name ?? '', resource.closed)
   const { metadata } = draft
   if ((metadata.resourceVersion ?? '') !== '')
-    throw new ApiError('Unknown', 'resourceVersion should not be set on objects to be created')
+    throw badRequest('resourceVersion should not be set on objects to be created')
   dropVersion(metadata)
   const generated = (metadata.name ?? '') === '' && (metadata.generateName ?? '') !== ''
   const base = metadata.generateName ?? ''

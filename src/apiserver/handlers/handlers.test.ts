@@ -42,6 +42,28 @@ describe('create', () => {
       '404 NotFound the server could not find the requested resource',
     )
   })
+  it('refuses what a client must mend with a reason, never a 500', async () => {
+    const { call } = await testServer()
+    const pods = '/api/v1/namespaces/default/pods'
+    await call('POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } })
+    await call('POST', pods, podManifest('p'))
+    const bind = await call('POST', `${pods}/p/binding`, { metadata: { name: 'p' }, target: { kind: 'Node' } })
+    expect(bind.json).toMatchObject({ code: 422, reason: 'Invalid', details: { causes: [{ field: 'target.name' }] } })
+    expect(bind.json['message']).toMatch(/^Binding "p" is invalid: target.name: Required value/)
+    const versioned = await call('POST', maps, configMap('a', {}, { resourceVersion: '1' }))
+    expect(versioned.json).toMatchObject({
+      code: 400,
+      message: 'resourceVersion should not be set on objects to be created',
+    })
+    const stray = { ...configMap('a'), apiVersion: 'v1', kind: 'ConfigMap', dat: {} }
+    const applied = await call('PATCH', `${maps}/a?fieldManager=me`, stray, {
+      headers: { 'content-type': 'application/apply-patch+yaml' },
+    })
+    expect(applied.json).toMatchObject({
+      code: 400,
+      message: 'failed to create typed patch object (/a; /v1, Kind=ConfigMap): .dat: field not declared in schema',
+    })
+  })
   it('makes names, and another one where the first is taken', async () => {
     const { call } = await testServer()
     const names = new Set<string>()

@@ -1,5 +1,5 @@
 // POST pods/NAME/binding and POST bindings: puts a pod on a node, once.
-import { ApiError, conflict, type FieldError, notFound, requiredField } from '../../api/machinery/errors.ts'
+import { conflict, type FieldError, invalid, notFound, requiredField } from '../../api/machinery/errors.ts'
 import type { PartialObjectMeta } from '../../api/machinery/meta.ts'
 import { bindings } from '../../api/core/binding.ts'
 import type { Pod } from '../../api/core/pod.ts'
@@ -34,10 +34,7 @@ export async function bindPod(call: ResourceRequest): Promise<Outcome> {
   const kind = binding.target.kind ?? ''
   if (kind !== '' && kind !== 'Node') errors.push(unsupportedKind(kind))
   if (nodeName === '') errors.push(requiredField('target.name', ''))
-  if (errors.length > 0) {
-    const texts = errors.map((error) => `${error.field}: ${error.message}`)
-    throw new ApiError('Unknown', texts.length === 1 ? (texts[0] ?? '') : `[${texts.join(', ')}]`)
-  }
+  if (errors.length > 0) throw invalid('', 'Binding', podName, errors)
   const { server } = call
   const { collection } = server.resources.required('', 'pods')
   const admission: AdmissionRequest = {

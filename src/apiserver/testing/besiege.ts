@@ -66,8 +66,7 @@ function breachOf(response: ApiResponse, status: number, written: readonly strin
     return undefined
   }
   const text = response.kind === 'bytes' ? new TextDecoder().decode(response.body.subarray(0, 2000)) : ''
-  // A 500 without a reason is how upstream refuses some subresources' bodies: wording for wording, so is it here.
-  if ((status === 500 && text.includes('"reason"')) || status > 504) return `${status}: ${text}`
+  if (status === 500 || status > 504) return `${status}: ${text}`
   const changed = written.filter((key) => !ownWrites.test(key))
   if (status >= 400 && changed.length > 0) return `${status}, but it wrote ${changed.join()}: ${text}`
   return undefined
