@@ -53,6 +53,7 @@ import { serviceAccounts } from './core/service-account.ts'
 import { endpointSlices } from './discovery/endpoint-slice.ts'
 import { flowSchemas, priorityLevelConfigurations } from './flowcontrol/flow-control.ts'
 import type { Kind } from './machinery/kind.ts'
+import { nodeMetrics, podMetrics } from './metrics/metrics.ts'
 import { ingressClasses, ingresses } from './networking/ingress.ts'
 import { networkPolicies } from './networking/network-policy.ts'
 import { ipAddresses, serviceCidrs } from './networking/service-cidr.ts'
@@ -132,4 +133,6 @@ export const builtinKinds: readonly Kind[] = [
   any(resourceClaims),
   any(resourceClaimTemplates),
   any(resourceSlices),
+  any(nodeMetrics),
+  any(podMetrics),
 ]

@@ -4,14 +4,15 @@ import type { PolicyRule, Subject } from '../api/rbac/rbac.ts'
 import { rbacGroup } from '../api/rbac/rbac.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import { uncovered } from './authorization/covers.ts'
-import { autoUpdate, defaultPolicy, type PolicyManifest } from './authorization/policy/manifests.ts'
+import { addedPolicy, autoUpdate, defaultPolicy, type PolicyManifest } from './authorization/policy/manifests.ts'
 import type { ServerContext } from './context.ts'
 
 /** Sends a request as the server itself. */
 export type Send = (method: 'POST' | 'PATCH', path: string, object: object, contentType?: string) => Promise<void>
 
 export async function bootstrapPolicy(server: ServerContext, send: Send): Promise<void> {
-  const wanted = defaultPolicy().filter(({ plural }) => server.resources.storage(rbacGroup, plural) !== undefined)
+  const policy = [...defaultPolicy(), ...addedPolicy()]
+  const wanted = policy.filter(({ plural }) => server.resources.storage(rbacGroup, plural) !== undefined)
   const plurals = [...new Set(wanted.map(({ plural }) => plural))]
   await Promise.all(plurals.map((plural) => server.resources.required(rbacGroup, plural).collection.ready()))
   await Promise.all(wanted.map((manifest) => settle(server, send, manifest)))

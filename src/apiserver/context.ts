@@ -20,6 +20,7 @@ import type { FlowControl } from './flowcontrol/flow-control.ts'
 import type { Metrics } from './metrics.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import type { RequestInfo } from './request-info.ts'
+import type { UsageWindows } from './resource-metrics/usage-windows.ts'
 import type { ResourceRegistry, ServedResource } from './resources.ts'
 import type { HotLists } from './responders/hot-lists.ts'
 import type { Feed } from './storage/feed.ts'
@@ -44,6 +45,8 @@ export interface ServerContext {
   /** Group versions that other servers answer. */
   readonly backends: Backends
   readonly hotLists: HotLists
+  /** What nodes and their pods use. */
+  readonly usage: UsageWindows
   readonly metrics: Metrics
   /** This server as a client sees it, with the rights of `user`. */
   readonly clientFor: (user: UserInfo) => Client

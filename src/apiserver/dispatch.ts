@@ -63,8 +63,8 @@ export async function dispatchResource(
   }
   if (!resource.verbs.has(info.verb as Verb) || !fits(info)) throw methodNotAllowed()
   if (info.verb === 'watch') return openWatch(call, negotiated)
-  const told = info.verb === 'create' ? virtualHandler(resource) : undefined
-  if (told !== undefined && negotiated.as !== 'object') throw notAcceptable()
+  const told = virtualHandler(resource, info.verb)
+  if (told !== undefined && info.verb === 'create' && negotiated.as !== 'object') throw notAcceptable()
   const handler = told ?? handlers[info.verb as Exclude<Verb, 'watch'>]
   if (info.verb === 'create' && scoped) throw methodNotAllowed()
   return finish(call, negotiated, await handler(call))

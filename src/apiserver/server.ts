@@ -32,6 +32,7 @@ import { extensionsOf } from './extensions/all.ts'
 import { encryptedStore, transformersByKey } from './encryption/encrypted-store.ts'
 import { FlowControl } from './flowcontrol/flow-control.ts'
 import { Metrics } from './metrics.ts'
+import { UsageWindows } from './resource-metrics/usage-windows.ts'
 import { HotLists } from './responders/hot-lists.ts'
 import { Feed } from './storage/feed.ts'
 import { directTransport } from './transport.ts'
@@ -127,6 +128,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     readiness,
     backends: new Backends(() => resources.touch()),
     hotLists: new HotLists(),
+    usage: new UsageWindows(clock, nodes),
     metrics: new Metrics(),
     audit: options.audit,
     flowControl: new FlowControl(clock, settings.maxRequestsInflight),

@@ -1,19 +1,24 @@
-// Resources that are told, not stored: a POST is answered at once and nothing remains.
+// Resources that are told, not stored: a review or a measurement is answered at once and nothing remains.
 import type { ResourceRequest } from './context.ts'
 import type { ServedResource } from './resources.ts'
 import type { Outcome } from './responders/outcome.ts'
 import { accessReview, selfAccessReview, selfRulesReview, selfSubjectReview, tokenReview } from './reviews.ts'
+import { readNodeMetrics, readPodMetrics } from './resource-metrics/resource-metrics.ts'
 import { bindPod } from './subresources/pod-binding.ts'
 
-/** Handlers of POST by group and plural. */
-const virtual: Readonly<Record<string, (call: ResourceRequest) => Promise<Outcome>>> = {
-  '/bindings': bindPod,
-  'authentication.k8s.io/selfsubjectreviews': selfSubjectReview,
-  'authentication.k8s.io/tokenreviews': tokenReview,
-  'authorization.k8s.io/localsubjectaccessreviews': accessReview,
-  'authorization.k8s.io/selfsubjectaccessreviews': selfAccessReview,
-  'authorization.k8s.io/selfsubjectrulesreviews': selfRulesReview,
-  'authorization.k8s.io/subjectaccessreviews': accessReview,
+type VirtualHandler = (call: ResourceRequest) => Promise<Outcome>
+/** Handlers by group and plural, then by verb. */
+const virtual: Readonly<Record<string, { readonly [verb: string]: VirtualHandler }>> = {
+  '/bindings': { create: bindPod },
+  'authentication.k8s.io/selfsubjectreviews': { create: selfSubjectReview },
+  'authentication.k8s.io/tokenreviews': { create: tokenReview },
+  'authorization.k8s.io/localsubjectaccessreviews': { create: accessReview },
+  'authorization.k8s.io/selfsubjectaccessreviews': { create: selfAccessReview },
+  'authorization.k8s.io/selfsubjectrulesreviews': { create: selfRulesReview },
+  'authorization.k8s.io/subjectaccessreviews': { create: accessReview },
+  'metrics.k8s.io/nodes': { get: readNodeMetrics, list: readNodeMetrics },
+  'metrics.k8s.io/pods': { get: readPodMetrics, list: readPodMetrics },
 }
 
-export const virtualHandler = ({ kind }: ServedResource) => virtual[`${kind.group}/${kind.plural}`]
+export const virtualHandler = ({ kind }: ServedResource, verb: string): VirtualHandler | undefined =>
+  virtual[`${kind.group}/${kind.plural}`]?.[verb]

@@ -208,6 +208,7 @@ const qualified = (type: string, owner: string): string =>
 const scalarMessages: Readonly<Record<string, string>> = {
   'k8s.io.apimachinery.pkg.apis.meta.v1.Time': 'time',
   'k8s.io.apimachinery.pkg.apis.meta.v1.MicroTime': 'time',
+  'k8s.io.apimachinery.pkg.apis.meta.v1.Duration': 'duration',
   'k8s.io.apimachinery.pkg.api.resource.Quantity': 'quantity',
   'k8s.io.apimachinery.pkg.util.intstr.IntOrString': 'intstr',
   'k8s.io.apimachinery.pkg.runtime.RawExtension': 'any',
@@ -231,6 +232,7 @@ function wireType(schema: Schema): string {
   switch (it.type) {
     case 'string':
       if (it.format === 'byte') return 'bytes'
+      if (it.format === 'duration') return 'duration'
       return it.format === 'date-time' || it.format === 'micro-time' ? 'time' : 'string'
     case 'integer':
       return it.format

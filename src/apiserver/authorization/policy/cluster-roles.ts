@@ -242,3 +242,11 @@ export const clusterRoleBindings: readonly DefaultBinding[] = [
   bound('system:service-account-issuer-discovery', 'group:system:serviceaccounts'),
   bound('system:volume-scheduler', 'user:system:kube-scheduler'),
 ]
+
+/** What comes with metrics.k8s.io, which upstream serves by an add-on that brings this role. */
+export const metricsRoles: readonly DefaultRole[] = [
+  {
+    ...role('system:aggregated-metrics-reader', 'read @ nodes pods @ metrics.k8s.io'),
+    labels: { ...aggregateTo('admin'), ...aggregateTo('edit'), ...aggregateTo('view') },
+  },
+]

@@ -1,5 +1,5 @@
 // The default policy as API objects.
-import { clusterRoleBindings, clusterRoles } from './cluster-roles.ts'
+import { clusterRoleBindings, clusterRoles, metricsRoles } from './cluster-roles.ts'
 import { controllerRoleBindings, controllerRoles } from './controller-roles.ts'
 import { namespaceRoleBindings, namespaceRoles } from './namespace-roles.ts'
 import type { DefaultBinding, DefaultRole } from './policy.ts'
@@ -57,7 +57,10 @@ const bindingManifest = (namespace: string, { name, role, subjects }: DefaultBin
   },
 })
 
-/** Everything, roles before the bindings that name them. */
+/** Beyond upstream's own policy. */
+export const addedPolicy = (): readonly PolicyManifest[] => metricsRoles.map((added) => roleManifest('', added))
+
+/** Upstream's, roles before the bindings that name them. */
 export function defaultPolicy(): readonly PolicyManifest[] {
   return [
     ...[...clusterRoles, ...controllerRoles].map((role) => roleManifest('', role)),
