@@ -1,6 +1,6 @@
 // What pods and the node use, measured when somebody asks: the summary (kubelet's stats/v1alpha1) and the resource metrics
 // that feed `kubectl top` and autoscalers. Rates are taken between two askings at least a second apart.
-import { rfc3339 } from '../ports/clock.ts'
+import { rfc3339, rfc3339Micro } from '../ports/clock.ts'
 import type { ContainerStats } from '../ports/container-runtime.ts'
 import type { NodeUsage } from '../ports/node-host.ts'
 import type { KubeletContext } from './context.ts'
@@ -19,8 +19,8 @@ const rememberMs = 120_000
 
 /** Turns growing counters into rates. */
 class Rates {
-  readonly #samples = new Map<string, { readonly base: Sample; readonly last: Sample }>()
-  /** Nano-cores since the base sample; undefined for the first. */
+  readonly #samples = new Map<string, { readonly base: Sample; readonly last: Sample; readonly rate?: number }>()
+  /** Nano-cores since the base sample; the rate of before where that is too near; undefined for the first. */
   rate(key: string, atMs: number, cpuNanoseconds: number): number | undefined {
     const known = this.#samples.get(key)
     const now = { atMs, cpuNanoseconds }
@@ -29,11 +29,12 @@ class Rates {
       return undefined
     }
     const elapsedMs = atMs - known.base.atMs
-    if (elapsedMs < leastIntervalMs) return undefined
-    const perSecond = ((cpuNanoseconds - known.base.cpuNanoseconds) * 1000) / elapsedMs
+    if (elapsedMs < leastIntervalMs) return known.rate
+    const rate = Math.round(((cpuNanoseconds - known.base.cpuNanoseconds) * 1000) / elapsedMs)
     // The next rate begins at the last sample that is far enough away.
-    this.#samples.set(key, { base: atMs - known.last.atMs >= leastIntervalMs ? known.last : known.base, last: now })
-    return Math.max(0, Math.round(perSecond))
+    const base = atMs - known.last.atMs >= leastIntervalMs ? known.last : known.base
+    this.#samples.set(key, { base, last: now, rate })
+    return rate
   }
   forgetOlder(nowMs: number): void {
     for (const [key, { last }] of this.#samples) if (nowMs - last.atMs > rememberMs) this.#samples.delete(key)
@@ -108,7 +109,7 @@ export class Stats {
   #cpu(key: string, atMs: number, nanoseconds: number): CpuFigures {
     const rate = this.#rates.rate(key, atMs, nanoseconds)
     return {
-      time: rfc3339(atMs),
+      time: rfc3339Micro(atMs),
       ...(rate === undefined ? {} : { usageNanoCores: rate }),
       usageCoreNanoSeconds: nanoseconds,
     }
@@ -123,7 +124,7 @@ export class Stats {
       if (figures !== undefined) pods.push(figures)
     }
     this.#rates.forgetOlder(clock.now())
-    const time = rfc3339(usage.timestampMs)
+    const time = rfc3339Micro(usage.timestampMs)
     return {
       node: {
         nodeName,
@@ -168,7 +169,7 @@ export class Stats {
     for (const container of running) {
       const found = stats.get(container.id)
       if (found === undefined) continue
-      const time = rfc3339(found.timestampMs)
+      const time = rfc3339Micro(found.timestampMs)
       const cpu = this.#cpu(container.id, found.timestampMs, found.cpuUsageCoreNanoSeconds)
       containers.push({
         name: containerNameOf(container),
@@ -216,7 +217,7 @@ export class Stats {
               majorPageFaults: sum((c) => c.memory.majorPageFaults),
             }
           : {
-              time: rfc3339(cgroup.timestampMs),
+              time: rfc3339Micro(cgroup.timestampMs),
               usageBytes: cgroup.memoryUsageBytes,
               workingSetBytes: cgroup.memoryWorkingSetBytes,
               rssBytes: cgroup.memoryRssBytes,
