@@ -16,10 +16,14 @@ interface Kubeconfig {
   }[]
 }
 
-/** Opens the API of the call's data directory. Throws CliError when no cluster runs there. */
+/** Opens the API of the call's data directory. Throws CliError when no cluster runs there, or only a node of one. */
 export function connect(call: Invocation): Transport {
   const dataDir = dataDirOf(call)
-  requireServer(dataDir)
+  const { role, url } = requireServer(dataDir)
+  if (role === 'agent')
+    throw new CliError(
+      `${dataDir} is a node of the cluster at ${url} and has no rights over it: ask on a server, or with kubectl and its kubeconfig`,
+    )
   return transportTo(dataDir)
 }
 
