@@ -180,13 +180,13 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
         clusterCidrs: options.clusterCidrs ?? [],
         serviceCidrs: options.settings?.serviceCidrs ?? [],
         dnsAddresses: options.dnsAddresses ?? [],
+        loadBalancerPool: controllerSettings.loadBalancerPool ?? [],
         ...(options.domain === undefined ? {} : { domain: options.domain }),
       },
       kubeletTransport: as(`system:node:${name}`, ['system:nodes']),
       networkTransport: as('system:kube-proxy', ['system:node-proxier']),
       ...(config === undefined ? {} : { config }),
       ...(ingress === undefined ? {} : { ingress }),
-      loadBalancerPool: controllerSettings.loadBalancerPool ?? [],
     })
     const own: ClusterNode = {
       ...started,

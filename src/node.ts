@@ -1,6 +1,6 @@
 // One node's agent: kubelet, service proxy, DNS and routes to the other nodes' pods, over whatever transport leads to the
 // API: a function call where the control plane is in this process, HTTP/2 where it is another machine's.
-import { inIpRanges, parseIpRange } from './api/machinery/ip-range.ts'
+import { parseIpRange } from './api/machinery/ip-range.ts'
 import { createClient } from './client/api-client.ts'
 import { createInformerFactory } from './client/informer.ts'
 import { type DnsServer, startDns } from './dns/dns.ts'
@@ -22,6 +22,8 @@ export interface ClusterNetwork {
   readonly serviceCidrs: readonly string[]
   /** Addresses of the cluster's DNS, inside the service range: every node answers them itself. */
   readonly dnsAddresses: readonly string[]
+  /** Ranges of load balancer addresses that nodes answer on their links. Default: none. */
+  readonly loadBalancerPool?: readonly string[]
   /** Default: cluster.local. */
   readonly domain?: string
 }
@@ -38,8 +40,6 @@ export interface NodeAgentOptions {
   readonly networkTransport: Transport
   readonly config?: Partial<KubeletConfig>
   readonly ingress?: IngressSettings
-  /** Load balancer addresses that this node answers on its links. Default: none. */
-  readonly loadBalancerPool?: readonly string[]
   /** Bookmarks let a watch over a real network resume. Default: false. */
   readonly bookmarks?: boolean
 }
@@ -75,7 +75,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
   const { dataplane, dnsSockets, podNetwork, edge, outgoing } = ports
   const wanted = [dataplane, dnsSockets, podNetwork, edge].some((port) => port !== undefined)
   const shared = wanted ? informersOver(options.networkTransport, 'kube-proxy') : undefined
-  const pool = (options.loadBalancerPool ?? []).flatMap((text) => parseIpRange(text) ?? [])
+  const pool = (network.loadBalancerPool ?? []).flatMap((text) => parseIpRange(text) ?? [])
   let proxy: Proxy | undefined
   let dns: DnsServer | undefined
   let routes: PodRoutes | undefined
@@ -94,7 +94,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
         serviceCidrs: network.serviceCidrs,
         ownAddresses: dnsAddresses,
         ...(edge === undefined ? {} : { edge }),
-        ...(pool.length === 0 ? {} : { announces: (address) => inIpRanges(pool, address) }),
+        ...(pool.length === 0 ? {} : { loadBalancerPool: pool }),
       })
     if (dnsSockets !== undefined && dnsAddresses.length > 0)
       dns = startDns({

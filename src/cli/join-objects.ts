@@ -86,6 +86,7 @@ const networkData = (network: ClusterNetwork): Record<string, string> => ({
   serviceCIDR: network.serviceCidrs.join(),
   clusterDNS: network.dnsAddresses.join(),
   clusterDomain: network.domain ?? 'cluster.local',
+  loadBalancerPool: (network.loadBalancerPool ?? []).join(),
 })
 /** What networkData wrote. */
 export function networkOf(map: ConfigMap): ClusterNetwork {
@@ -94,6 +95,7 @@ export function networkOf(map: ConfigMap): ClusterNetwork {
     clusterCidrs: list('clusterCIDR'),
     serviceCidrs: list('serviceCIDR'),
     dnsAddresses: list('clusterDNS'),
+    loadBalancerPool: list('loadBalancerPool'),
     domain: map.data?.['clusterDomain'] ?? 'cluster.local',
   }
 }

@@ -160,7 +160,11 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   writeRunState(dataDir, { role, url, runtime, store: options.store, nodeName, startedAt: new Date().toISOString() })
   undo.push(() => removeRunState(dataDir))
   const reachable = localUrl({ host: advertiseAddress, port: http.port }, http.port)
-  const facts = { url: reachable, caPem: ports.identity.ca.certificatePem, network }
+  const facts = {
+    url: reachable,
+    caPem: ports.identity.ca.certificatePem,
+    network: { ...network, loadBalancerPool: options.loadBalancerPool },
+  }
   // Nobody waits for these but agents that join.
   void keepJoinObjects(started.client, facts).catch((error: unknown) =>
     log.error('agents cannot join', { error: String(error) }),

@@ -2,6 +2,7 @@ import { afterEach, expect, it } from 'vitest'
 import { nodes } from '../api/core/node.ts'
 import { services } from '../api/core/service.ts'
 import { endpointSlices } from '../api/discovery/endpoint-slice.ts'
+import { type IpRange, parseIpRange } from '../api/machinery/ip-range.ts'
 import { type TestCluster, testCluster } from '../controllers/testing/cluster.ts'
 import type { Dataplane, DataplaneState } from '../ports/dataplane.ts'
 import { type EdgeListenOptions, type HttpEdge, PortTakenError } from '../ports/http-edge.ts'
@@ -14,7 +15,7 @@ afterEach(async () => {
   await cluster?.stop()
 })
 
-async function start(announces?: (address: string) => boolean) {
+async function start(pool?: string) {
   const made = await testCluster([])
   cluster = made
   const open = new Map<number, EdgeListenOptions>()
@@ -41,7 +42,7 @@ async function start(announces?: (address: string) => boolean) {
     serviceCidrs: [],
     ownAddresses: [],
     edge,
-    ...(announces === undefined ? {} : { announces }),
+    ...(pool === undefined ? {} : { loadBalancerPool: [parseIpRange(pool) as IpRange] }),
   })
   await made.advance()
   const ask = async (port: number) => {
@@ -88,13 +89,29 @@ it('health check node ports say whether this node has an endpoint', async () => 
   expect((await ask(30_100))?.[0]).toBe(503)
 })
 
-it('announces the load balancer addresses that are its own', async () => {
-  const { balancer, client, advance, state } = await start((address) => address.startsWith('192.0.2.'))
+it('announces the load balancer addresses that are its own, while it is the node for them', async () => {
+  const { balancer, slice, client, advance, state } = await start('192.0.2.0/24')
+  await client.resource(nodes).create({ metadata: { name: 'here' }, spec: {} } as never)
   await balancer('a', 30_101)
+  await slice('a', 'here')
   const status = (ip: string) => ({ status: { loadBalancer: { ingress: [{ ip }] } } })
   await client.resource(services).patch('a', 'default', 'merge', status('192.0.2.9'), { subresource: 'status' })
   await advance()
   expect(state()?.announcedAddresses).toEqual(['192.0.2.9'])
+  const labels = { 'node.kubernetes.io/exclude-from-external-load-balancers': '' }
+  await client.resource(nodes).patch('here', undefined, 'merge', { metadata: { labels } })
+  await advance()
+  expect(state()?.announcedAddresses).toEqual([])
+  await client.resource(nodes).patch('here', undefined, 'json', [{ op: 'remove', path: '/metadata/labels' }])
+  await advance()
+  expect(state()?.announcedAddresses).toEqual(['192.0.2.9'])
+  const elsewhere = { endpoints: [{ addresses: ['10.0.0.7'], nodeName: 'elsewhere', conditions: { ready: true } }] }
+  await client.resource(endpointSlices).patch('a', 'default', 'merge', elsewhere)
+  await advance()
+  expect(state()?.announcedAddresses).toEqual([])
+  await client
+    .resource(endpointSlices)
+    .patch('a', 'default', 'merge', { endpoints: [{ ...elsewhere.endpoints[0], nodeName: 'here' }] })
   await client.resource(services).patch('a', 'default', 'merge', status('198.51.100.9'), { subresource: 'status' })
   await advance()
   expect(state()?.announcedAddresses).toEqual([])

@@ -5,6 +5,8 @@ import { type Node, nodes } from '../api/core/node.ts'
 import { pods } from '../api/core/pod.ts'
 import { type Service, services } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
+import { equal } from '../api/machinery/equal.ts'
+import { inIpRanges, type IpRange } from '../api/machinery/ip-range.ts'
 import { networkPolicies } from '../api/networking/network-policy.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
@@ -12,6 +14,7 @@ import type { Clock, Timer } from '../ports/clock.ts'
 import type { Dataplane, ServiceRule } from '../ports/dataplane.ts'
 import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
+import { announcerOf, announcersFor, announcingNodes } from './announcers.ts'
 import { createHealthChecks } from './health-checks.ts'
 import { planPolicies } from './plan-policies.ts'
 import { planHealthCheck, planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
@@ -28,8 +31,8 @@ export interface ProxyOptions {
   readonly ownAddresses: readonly string[]
   /** Serves health check node ports; without it there are none. */
   readonly edge?: HttpEdge
-  /** True for load balancer addresses that this cluster's nodes answer on their link. */
-  readonly announces?: (address: string) => boolean
+  /** Load balancer addresses that this cluster's nodes answer on their link, one node for each. Default: none. */
+  readonly loadBalancerPool?: readonly IpRange[]
 }
 export interface Proxy {
   /** Resolves when the kernel holds everything that the API said at the start. */
@@ -49,6 +52,7 @@ const retryMs = 1000
 export function startProxy(options: ProxyOptions): Proxy {
   const { informers, dataplane, clock, log, nodeName } = options
   let node: ProxyNode = { name: nodeName, zone: undefined }
+  let announcing: readonly string[] = []
   const serviceInformer = informers.informer(services)
   const sliceInformer = informers.informer(endpointSlices)
   const policyInformer = informers.informer(networkPolicies)
@@ -110,18 +114,30 @@ export function startProxy(options: ProxyOptions): Proxy {
     }
   }
 
+  /** Pool addresses that are this node's to answer. */
+  function announced(): readonly string[] {
+    const { loadBalancerPool: pool = [] } = options
+    if (pool.length === 0) return []
+    const own = new Set<string>()
+    for (const [key, rules] of planned) {
+      const service = serviceInformer.byKey(key)
+      const addresses = rules.flatMap(({ loadBalancerIPs }) => loadBalancerIPs.filter((ip) => inIpRanges(pool, ip)))
+      if (service === undefined || addresses.length === 0) continue
+      const candidates = announcersFor(service, slicesOf.get(key), announcing)
+      for (const address of addresses) if (announcerOf(address, candidates) === nodeName) own.add(address)
+    }
+    return [...own]
+  }
   async function applyAll(): Promise<void> {
     for (const key of dirty) replan(key)
     dirty.clear()
     const services = [...planned.values()].flat()
-    const { announces } = options
-    const announced = announces === undefined ? [] : services.flatMap((s) => s.loadBalancerIPs.filter(announces))
     await dataplane.apply({
       podCidrs: options.podCidrs,
       serviceCidrs: options.serviceCidrs,
       ownAddresses: options.ownAddresses,
       nodePortAddresses: [],
-      announcedAddresses: [...new Set(announced)],
+      announcedAddresses: announced(),
       services,
       policies: await policies(),
     })
@@ -154,8 +170,17 @@ export function startProxy(options: ProxyOptions): Proxy {
     dirty.add(key)
     poke()
   }
+  /** Heartbeats change nothing of this. */
+  const seeNodes = () => {
+    if (options.loadBalancerPool === undefined) return
+    const now = announcingNodes(nodeInformer.list())
+    if (equal(now, announcing)) return
+    announcing = now
+    poke()
+  }
   /** The node's zone is a label that may come late; hints are read by it. */
   const seeNode = ({ metadata: { name, labels } }: Node) => {
+    seeNodes()
     const zone = labels?.[zoneLabel]
     if (name !== nodeName || zone === node.zone) return
     node = { name, zone }
@@ -166,7 +191,7 @@ export function startProxy(options: ProxyOptions): Proxy {
   void Promise.all(caches.map(({ synced: listed }) => listed)).then(() => {
     if (stopped) return
     removers.push(
-      nodeInformer.handle({ add: seeNode, update: seeNode }),
+      nodeInformer.handle({ add: seeNode, update: seeNode, delete: seeNodes }),
       serviceInformer.handle({
         add: (s) => touch(keyOf(s)),
         update: (s, old) => {
