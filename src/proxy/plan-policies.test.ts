@@ -104,7 +104,8 @@ describe('what it lets pass', () => {
       friends,
     ]
     expect(allowOf({ ingress: [{ from }] }, [friend])).toEqual([
-      { peers: ['198.51.100.0/24', '10.0.1.1'], except: [], ports: [] },
+      { peers: ['10.0.1.1'], except: [], ports: [] },
+      { peers: ['198.51.100.0/24'], except: [], ports: [] },
       { peers: ['192.0.2.0/24'], except: ['192.0.2.128/25'], ports: [] },
     ])
   })

@@ -53,7 +53,7 @@ class World {
 }
 
 interface Peers {
-  /** Stable within a rule: 'all' for everything that has no exceptions, else which block it is. */
+  /** Stable within a rule: 'pods', 'blocks' for those that have no exceptions, else which block it is. */
   readonly id: string
   readonly peers: readonly string[]
   readonly except: readonly string[]
@@ -64,17 +64,30 @@ function podsOf(world: World, namespace: string, peer: NetworkPolicyPeer): reado
     peer.namespaceSelector === undefined ? [namespace] : world.namespacesMatching(peer.namespaceSelector)
   return world.podsMatching(namespaces, peer.podSelector)
 }
-/** Peers of a rule, those without exceptions as one list: the kernel finds an address in it by one lookup. */
-function peersOf(world: World, namespace: string, peers: readonly NetworkPolicyPeer[]): Peers[] {
-  const all: string[] = []
-  const blocks: Peers[] = []
-  peers.forEach((peer, i) => {
-    const { ipBlock } = peer
-    if (ipBlock === undefined) for (const pod of podsOf(world, namespace, peer)) all.push(...addressesOf(pod))
-    else if ((ipBlock.except ?? []).length === 0) all.push(ipBlock.cidr)
-    else blocks.push({ id: String(i), peers: [ipBlock.cidr], except: ipBlock.except ?? [] })
-  })
-  return all.length === 0 ? blocks : [{ id: 'all', peers: all, except: [] }, ...blocks]
+/** The blocks of a rule, looked at once: there may be many of them, and they stay the same while pods come and go. */
+const knownBlocks = new WeakMap<readonly NetworkPolicyPeer[], readonly Peers[]>()
+function blocksOf(peers: readonly NetworkPolicyPeer[]): readonly Peers[] {
+  let found = knownBlocks.get(peers)
+  if (found === undefined) {
+    const plain: string[] = []
+    const others: Peers[] = []
+    peers.forEach(({ ipBlock }, i) => {
+      if (ipBlock === undefined) return
+      if ((ipBlock.except ?? []).length === 0) plain.push(ipBlock.cidr)
+      else others.push({ id: String(i), peers: [ipBlock.cidr], except: ipBlock.except ?? [] })
+    })
+    found = plain.length === 0 ? others : [{ id: 'blocks', peers: plain, except: [] }, ...others]
+    knownBlocks.set(peers, found)
+  }
+  return found
+}
+/** Peers of a rule in lists as long as can be: the kernel finds an address in each by one lookup. */
+function peersOf(world: World, namespace: string, peers: readonly NetworkPolicyPeer[]): readonly Peers[] {
+  const pods: string[] = []
+  for (const peer of peers)
+    if (peer.ipBlock === undefined) for (const pod of podsOf(world, namespace, peer)) pods.push(...addressesOf(pod))
+  const blocks = blocksOf(peers)
+  return pods.length === 0 ? blocks : [{ id: 'pods', peers: pods, except: [] }, ...blocks]
 }
 
 /** A named port means a different number in every destination pod. */
@@ -98,7 +111,7 @@ function portsOf(
   return out.length === 0 && ports.length > 0 ? undefined : out
 }
 
-function ingressAllows(policy: NetworkPolicy, pod: Pod, peers: readonly Peers[][]): PolicyAllow[] {
+function ingressAllows(policy: NetworkPolicy, pod: Pod, peers: readonly (readonly Peers[])[]): PolicyAllow[] {
   const out: PolicyAllow[] = []
   for (const [i, rule] of (policy.spec.ingress ?? []).entries()) {
     const ports = portsOf(rule.ports ?? [], pod)

@@ -11,7 +11,7 @@ import { networkPolicies } from '../api/networking/network-policy.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Dataplane, ServiceRule } from '../ports/dataplane.ts'
+import type { Dataplane, PolicyRule, ServiceRule } from '../ports/dataplane.ts'
 import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import { announcerOf, announcersFor, announcingNodes } from './announcers.ts'
@@ -44,6 +44,7 @@ const byService: IndexBy<EndpointSlice> = (slice) => {
   const name = slice.metadata.labels?.[serviceNameLabel]
   return name === undefined ? [] : [`${slice.metadata.namespace ?? ''}/${name}`]
 }
+const noPolicies: readonly PolicyRule[] = []
 const zoneLabel = 'topology.kubernetes.io/zone'
 /** A refused transaction is tried again after this long, or at the next change. */
 const retryMs = 1000
@@ -72,34 +73,45 @@ export function startProxy(options: ProxyOptions): Proxy {
 
   // Pods and namespaces matter only while there is a policy: they are not watched for nothing.
   let policyWorld: { readonly pods: Informer<never>; readonly namespaces: Informer<never> } | undefined
-  async function policies() {
+  /** The rules as of the last change of a policy, pod or namespace; undefined where they must be made anew. */
+  let policyRules: readonly PolicyRule[] | undefined
+  const pokePolicies = () => {
+    policyRules = undefined
+    poke()
+  }
+  async function policies(): Promise<readonly PolicyRule[]> {
     const list = [...policyInformer.list()]
-    if (list.length === 0) return []
+    if (list.length === 0) return noPolicies
     const podInformer = informers.informer(pods)
     const namespaceInformer = informers.informer(namespaces)
     if (policyWorld === undefined) {
       policyWorld = { pods: podInformer as never, namespaces: namespaceInformer as never }
       await Promise.all([podInformer.synced, namespaceInformer.synced])
       podInformer.handle({
-        add: (_pod, initial) => initial || poke(),
+        add: (_pod, initial) => initial || pokePolicies(),
         update: (pod, old) => {
           if (
             pod.status.podIPs !== old.status.podIPs ||
             pod.metadata.labels !== old.metadata.labels ||
             pod.status.phase !== old.status.phase
           )
-            poke()
+            pokePolicies()
         },
-        delete: () => poke(),
+        delete: pokePolicies,
       })
-      namespaceInformer.handle({ add: (_n, initial) => initial || poke(), update: () => poke(), delete: () => poke() })
+      namespaceInformer.handle({
+        add: (_namespace, initial) => initial || pokePolicies(),
+        update: (namespace, old) => namespace.metadata.labels === old.metadata.labels || pokePolicies(),
+        delete: pokePolicies,
+      })
     }
-    return planPolicies({
+    policyRules ??= planPolicies({
       policies: list,
       namespaces: [...namespaceInformer.list()],
       pods: [...podInformer.list()],
-      nodeName: node.name,
+      nodeName,
     })
+    return policyRules
   }
 
   function replan(key: string): void {
@@ -206,7 +218,7 @@ export function startProxy(options: ProxyOptions): Proxy {
         },
         delete: (s) => byService(s).forEach(touch),
       }),
-      policyInformer.handle({ add: poke, update: poke, delete: poke }),
+      policyInformer.handle({ add: pokePolicies, update: pokePolicies, delete: pokePolicies }),
     )
     poke()
   })

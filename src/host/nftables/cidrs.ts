@@ -1,9 +1,17 @@
 // Address ranges in the form that the kernel takes: canonical, none within another.
 import { formatIp, parseCidr, parseIp } from '../../api/machinery/ip.ts'
 
+/** Of lists that are asked again: those of a policy stay while everything else changes. */
+const known = new WeakMap<readonly string[], Partial<Record<4 | 6, readonly string[]>>>()
+
 /** One family's CIDRs and addresses of a list, which may overlap and have host bits; what is neither is left out. Single
  * addresses are written without a prefix. */
-export function canonicalRanges(list: readonly string[], family: 4 | 6): string[] {
+export function canonicalRanges(list: readonly string[], family: 4 | 6): readonly string[] {
+  const families = known.get(list) ?? {}
+  known.set(list, families)
+  return (families[family] ??= findRanges(list, family))
+}
+function findRanges(list: readonly string[], family: 4 | 6): string[] {
   const bits = family === 4 ? 32 : 128
   const byPrefix = new Map<number, Set<bigint>>()
   for (const text of list) {

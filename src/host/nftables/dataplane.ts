@@ -1,7 +1,7 @@
 // The Dataplane on nftables: one table of ours in family inet. A packet meets a constant number of lookups whatever the
 // number of services, and a change is one `nft -f -` that names what changed and nothing else: the kernel takes it whole
 // or not at all.
-import type { Dataplane, DataplaneState, Endpoint, ServiceRule } from '../../ports/dataplane.ts'
+import type { Dataplane, DataplaneState, Endpoint, PolicyRule, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LinkAddresses } from '../link-addresses.ts'
 import type { Shell } from '../shell.ts'
@@ -25,11 +25,14 @@ export interface NftablesOptions {
 /** What the kernel holds. */
 interface Held {
   readonly services: ReadonlyMap<string, ServiceText>
+  /** What `policies` is the text of. */
+  readonly policyRules: readonly PolicyRule[]
   readonly policies: PolicyTexts
   readonly sets: ReadonlyMap<string, readonly string[]>
 }
 const nothing: Held = {
   services: new Map(),
+  policyRules: [],
   policies: { chains: new Map(), sets: new Map() },
   sets: new Map(),
 }
@@ -38,7 +41,8 @@ interface Flow {
   readonly endpoint: Endpoint
 }
 
-const sameLines = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((l, i) => l === b[i])
+const sameLines = (a: readonly string[], b: readonly string[]) =>
+  a === b || (a.length === b.length && a.every((l, i) => l === b[i]))
 /** Elements that one command carries: long lines cost memory, short ones time. */
 const perCommand = 5000
 
@@ -153,6 +157,7 @@ function changeMembers(
 }
 
 function changePolicies(t: Transaction, old: PolicyTexts, next: PolicyTexts): void {
+  if (old === next) return
   for (const [name, { body, members, interval }] of next.sets) {
     const before = old.sets.get(name)
     if (before === undefined) t.set(name, body)
@@ -187,7 +192,7 @@ function localAddresses(rule: ServiceRule): readonly string[] {
 function plainSets(state: DataplaneState): Map<string, readonly string[]> {
   const out = new Map<string, readonly string[]>()
   const split = (name: string, values: readonly string[]) => {
-    for (const f of [4, 6] as const) out.set(`${name}${f}`, canonicalRanges(values, f).sort())
+    for (const f of [4, 6] as const) out.set(`${name}${f}`, canonicalRanges(values, f).toSorted())
   }
   split('pods', state.podCidrs)
   split('clusters', state.serviceCidrs)
@@ -223,12 +228,12 @@ function plan(table: string, held: Held, state: DataplaneState) {
       changeService(t, old, undefined)
       vanished.push(...vanishedFlows(old, undefined))
     }
-  const policies = policyTexts(state.policies)
+  const policies = state.policies === held.policyRules ? held.policies : policyTexts(state.policies)
   changePolicies(t, held.policies, policies)
   const sets = plainSets(state)
   for (const [name, members] of sets)
     changeMembers(t, name, held.sets.get(name) ?? [], members, !name.startsWith('hairpin'))
-  return { lines: t.lines, next: { services, policies, sets }, vanished }
+  return { lines: t.lines, next: { services, policyRules: state.policies, policies, sets }, vanished }
 }
 
 /** Answers a Dataplane; nothing is touched before the first apply. */

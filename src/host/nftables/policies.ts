@@ -25,6 +25,16 @@ export interface PolicyTexts {
 
 const familyOf = (ip: string): Family => (ip.includes(':') ? 6 : 4)
 
+/** Ranges or single addresses of a list, the same array for the same list. */
+const parts = new WeakMap<readonly string[], Map<boolean, readonly string[]>>()
+function partOf(ranges: readonly string[], wide: boolean): readonly string[] {
+  const known = parts.get(ranges) ?? new Map<boolean, readonly string[]>()
+  parts.set(ranges, known)
+  const found = known.get(wide) ?? ranges.filter((range) => range.includes('/') === wide)
+  known.set(wide, found)
+  return found
+}
+
 /** Matches of the peers of one rule; undefined where it has none of this family. */
 function peerMatches(
   allow: PolicyAllow,
@@ -38,8 +48,8 @@ function peerMatches(
   const ranges = canonicalRanges(allow.peers, family)
   const except = canonicalRanges(allow.except, family)
   const groups = [
-    { suffix: 'a', members: ranges.filter((r) => !r.includes('/')), flags: '' },
-    { suffix: 'n', members: ranges.filter((r) => r.includes('/')), flags: ' flags interval;' },
+    { suffix: 'a', members: partOf(ranges, false), flags: '' },
+    { suffix: 'n', members: partOf(ranges, true), flags: ' flags interval;' },
   ].filter(({ members }) => members.length > 0)
   if (groups.length === 0) return undefined
   const declare = (suffix: string, members: readonly string[], flags: string) => {
