@@ -10,6 +10,7 @@ import { cniFolders, hasCniConfig, writeCniConfig } from './cni/cni-config.ts'
 import { withHostPorts } from './cni/host-port-runtime.ts'
 import { createPodRules } from './cni/pod-rules.ts'
 import { type Containerd, startContainerd } from './containerd/containerd.ts'
+import { type DebrisSweeper, sweepDebris } from './containerd/debris.ts'
 import { containerdExtras } from './containerd/import.ts'
 import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { withOwner } from './cri/owned.ts'
@@ -80,7 +81,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
   const { clusterCidrs } = network
   const shell = createShell()
   const device = startNetworkDevice(shell, instance, network.dnsAddresses)
-  const { runtime: everything, containerd } = await startRuntime(options, shell)
+  const { runtime: everything, containerd, debris } = await startRuntime(options, shell)
   const runtime = withOwner(everything, instance.id)
   const rules = createPodRules({
     instance,
@@ -117,6 +118,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
     },
     release() {
       containerd?.release()
+      debris?.close()
       runtime.close()
       outgoing.close()
       shell.close()
@@ -127,7 +129,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
 async function startRuntime(
   options: HostNodeOptions,
   shell: Shell,
-): Promise<{ readonly runtime: CriRuntime; readonly containerd?: Containerd }> {
+): Promise<{ readonly runtime: CriRuntime; readonly containerd?: Containerd; readonly debris?: DebrisSweeper }> {
   const { instance, log } = options
   if (options.runtime !== 'containerd') {
     const runtime = createCriRuntime({ address: options.runtime, log })
@@ -139,15 +141,28 @@ async function startRuntime(
   const { nodeCidrs } = options.network
   if (nodeCidrs !== undefined && !hasCniConfig(instance))
     writeCniConfig(instance, { podCidrs: nodeCidrs, mtu: await linkMtu(shell) })
+  const debris: DebrisSweeper = sweepDebris({ instance, shell, log, startedAtMs: () => containerd.startedAtMs() })
   const containerd = await startContainerd({
     instance,
     log,
+    onRestart: () => debris.soon(),
     cniBinDir: cniBinDir() ?? '/usr/lib/cni',
     cniConfDir: cniFolders(instance).confDir,
   })
+  debris.soon()
   const extras = containerdExtras(containerd.socket)
-  return { runtime: createCriRuntime({ address: containerd.address, log, extras }), containerd }
+  const runtime = createCriRuntime({ address: containerd.address, log, extras })
+  return { runtime: withSweeping(runtime, debris), containerd, debris }
 }
+
+/** Looks for what is left when a sandbox was removed. */
+const withSweeping = (runtime: CriRuntime, debris: DebrisSweeper): CriRuntime => ({
+  ...runtime,
+  async removePodSandbox(id) {
+    await runtime.removePodSandbox(id)
+    debris.soon()
+  },
+})
 
 /** A device of our own that carries the DNS addresses; where the kernel has no dummy devices, the loopback device does. */
 async function startNetworkDevice(shell: Shell, { device }: Instance, addresses: readonly string[]): Promise<void> {

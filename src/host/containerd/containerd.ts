@@ -12,7 +12,7 @@ import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 import { cri } from '../cri/messages.ts'
 import { containerdConfig } from './config.ts'
 import { importArchive } from './import.ts'
-import { findProcesses, gone, isAlive, signal } from './processes.ts'
+import { findProcesses, gone, isAlive, signal, startOf } from './processes.ts'
 
 export interface ContainerdOptions {
   readonly instance: Instance
@@ -22,6 +22,8 @@ export interface ContainerdOptions {
   readonly cniConfDir: string
   /** Said while something takes longer than a moment. */
   readonly onProgress?: (text: string) => void
+  /** It had ended and was started again. */
+  readonly onRestart?: () => void
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error'
 }
 export interface Containerd {
@@ -29,6 +31,8 @@ export interface Containerd {
   readonly address: string
   readonly socket: string
   readonly pid: () => number
+  /** When the one that runs now was started, milliseconds since 1970. */
+  readonly startedAtMs: () => number
   /** True when it ran already. */
   readonly adopted: boolean
   /** Ends it and its shims; containers must be stopped before, or are killed. */
@@ -101,13 +105,17 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
 
   let stopping = false
   let watching: NodeJS.Timeout | undefined
+  let startedAtMs = pid === undefined ? Date.now() : startOf(pid)
   const launch = (): number => {
+    startedAtMs = Date.now()
     const child = spawnContainerd(paths)
     child.on('exit', (code, by) => {
       if (stopping) return
       log.warn('containerd ended and is started again', { code: code ?? by ?? '' })
       setTimeout(() => {
-        if (!stopping) pid = launch()
+        if (stopping) return
+        pid = launch()
+        options.onRestart?.()
       }, 500)
     })
     child.on('error', (error) => log.error('containerd cannot be started', { error: error.message }))
@@ -121,6 +129,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
       clearInterval(watching)
       log.warn('containerd ended and is started again')
       pid = launch()
+      options.onRestart?.()
     }, 1_000)
     watching.unref()
   }
@@ -146,6 +155,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     socket: instance.containerdSocket,
     adopted,
     pid: () => pid ?? 0,
+    startedAtMs: () => startedAtMs,
     release,
     async stop() {
       release()
@@ -191,7 +201,7 @@ async function endContainerds(instance: Instance): Promise<void> {
     }),
   )
 }
-export const shimsOf = (instance: Instance): number[] =>
+export const shimsOf = (instance: Pick<Instance, 'containerdSocket'>): number[] =>
   findProcesses((args) => args[0]?.includes('containerd-shim') === true && args.includes(instance.containerdSocket))
 
 /** Waits until CRI answers; fails at once when the process ends. */

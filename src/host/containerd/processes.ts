@@ -21,6 +21,15 @@ export function isAlive(pid: number): boolean {
   const state = /^State:\s+(\w)/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1]
   return state !== undefined && state !== 'Z' && state !== 'X'
 }
+const ticksPerSecond = 100
+/** When a process was started, milliseconds since 1970, to the second; now, where it is gone. */
+export function startOf(pid: number): number {
+  // The name in brackets may hold anything; field 22 is the start in ticks since boot.
+  const fields = read(`/proc/${pid}/stat`)?.replace(/^.*\)/s, '').trim().split(' ')
+  const bootSeconds = Number(/^btime (\d+)$/m.exec(read('/proc/stat') ?? '')?.[1])
+  const startMs = (bootSeconds + Number(fields?.[19]) / ticksPerSecond) * 1000
+  return Number.isFinite(startMs) ? startMs : Date.now()
+}
 function answersSignals(pid: number): boolean {
   try {
     return process.kill(pid, 0)

@@ -1,6 +1,7 @@
-// The part of containerd's own API that CRI has no word for: its event stream, and the labels of images.
+// The part of containerd's own API that CRI has no word for: its event stream, the labels of images, the records of
+// containers, and leases.
 import type { Method } from '../wire/grpc.ts'
-import { bytes, int, list, message, nested, string, stringMap, strings } from '../wire/protobuf.ts'
+import { bool, bytes, int, list, message, nested, string, stringMap, strings } from '../wire/protobuf.ts'
 
 const envelope = message({
   namespace: string(2),
@@ -27,6 +28,24 @@ export const updateNamedImage = method({
   path: '/containerd.services.images.v1.Images/Update',
   request: message({ image: nested(1, image), mask: nested(2, message({ paths: strings(1) })) }),
   response: message({ image: nested(1, image) }),
+})
+
+export const listRecords = method({
+  path: '/containerd.services.containers.v1.Containers/List',
+  request: message({ filters: strings(1) }),
+  response: message({ containers: list(1, message({ id: string(1) })) }),
+})
+const timestamp = message({ seconds: int(1), nanos: int(2) })
+export const listLeases = method({
+  path: '/containerd.services.leases.v1.Leases/List',
+  request: message({ filters: strings(1) }),
+  response: message({ leases: list(1, message({ id: string(1), createdAt: nested(2, timestamp) })) }),
+})
+/** `sync`: answers when what it held is collected. */
+export const deleteLease = method({
+  path: '/containerd.services.leases.v1.Leases/Delete',
+  request: message({ id: string(1), sync: bool(2) }),
+  response: message({}),
 })
 
 /** Events of tasks and containers: the container's id is field 1; an exec's own id differs from it. */

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { silentLog } from '../../ports/log.ts'
+import { deleteLease, listLeases, listRecords } from '../cri/containerd-messages.ts'
+import { type GrpcServer, serveGrpc, serves } from '../wire/grpc-server.ts'
+import { type DebrisSweeper, sweepDebris } from './debris.ts'
+import { argumentsOf, startOf } from './processes.ts'
+
+const startedAtMs = Date.parse('2026-01-01T00:00:10Z')
+let dataDir: string
+let socket: string
+let server: GrpcServer
+let debris: DebrisSweeper
+let deleted: string[]
+const shims: ChildProcess[] = []
+
+beforeEach(async () => {
+  dataDir = mkdtempSync(join(tmpdir(), 'cox-debris-'))
+  socket = join(dataDir, 'c.sock')
+  deleted = []
+  const at = (seconds: number) => ({ seconds: startedAtMs / 1000 + seconds, nanos: 500_000_000 })
+  const forget = serves(deleteLease, (request) => {
+    deleted.push((request as { readonly id: string }).id)
+    return Promise.resolve({})
+  })
+  server = await serveGrpc(
+    socket,
+    new Map([
+      serves(listRecords, () => Promise.resolve({ containers: [{ id: 'known' }] })),
+      serves(listLeases, () =>
+        Promise.resolve({
+          leases: [
+            { id: 'old', createdAt: at(-1) },
+            { id: 'in-use', createdAt: at(0) },
+          ],
+        }),
+      ),
+      forget,
+    ]),
+  )
+  debris = sweepDebris({
+    instance: { dataDir, containerdSocket: socket },
+    shell: { run: () => Promise.reject(new Error('nothing is mounted here')) },
+    log: silentLog,
+    startedAtMs: () => startedAtMs,
+  })
+})
+afterEach(async () => {
+  for (const shim of shims.splice(0)) shim.kill('SIGKILL')
+  debris.close()
+  await server.close()
+  rmSync(dataDir, { recursive: true })
+})
+
+/** A process that looks like the shim of a container, until its input ends. */
+async function shimOf(id: string, namespace = 'k8s.io'): Promise<ChildProcess> {
+  const args = ['-c', 'read line', 'sh', '-namespace', namespace, '-id', id, '-address', socket]
+  const shim = spawn('sh', args, { argv0: 'containerd-shim-runc-v2', stdio: ['pipe', 'ignore', 'ignore'] })
+  shims.push(shim)
+  await expect.poll(() => argumentsOf(shim.pid ?? 0)?.includes(socket)).toBe(true)
+  return shim
+}
+
+it.runIf(process.platform === 'linux')('takes away what no record names, and nothing else', async () => {
+  const bundles = join(dataDir, 'containerd', 'state', 'io.containerd.runtime.v2.task', 'k8s.io')
+  for (const id of ['known', 'lost']) mkdirSync(join(bundles, id, 'rootfs'), { recursive: true })
+  const [known, lost, foreign] = await Promise.all([shimOf('known'), shimOf('lost'), shimOf('lost', 'other')])
+  const ended = new Promise((resolve) => lost.on('exit', (_, by) => resolve(by)))
+  expect(await debris.sweep()).toEqual(['shim lost', 'bundle lost', 'lease old'])
+  expect(await ended).toBe('SIGKILL')
+  expect([known.exitCode, known.signalCode, foreign.exitCode, foreign.signalCode]).toEqual([null, null, null, null])
+  expect(existsSync(join(bundles, 'known'))).toBe(true)
+  expect(existsSync(join(bundles, 'lost'))).toBe(false)
+  expect(deleted).toEqual(['old'])
+})
+it.runIf(process.platform === 'linux')('knows when a process was started', async () => {
+  const before = Date.now()
+  const { pid = 0 } = await shimOf('known')
+  expect(Math.abs(startOf(pid) - before)).toBeLessThan(60_000)
+  expect(startOf(process.pid)).toBeLessThan(before + 2000)
+})
