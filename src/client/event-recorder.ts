@@ -93,7 +93,12 @@ export class EventCorrelator {
   private readonly groups = new RecentMap<{ messages: Set<string>; lastMs: number }>()
   private readonly known = new RecentMap<{ name: string; count: number; firstMs: number }>()
   private readonly buckets = new RecentMap<{ tokens: number; atMs: number }>()
-  private sequence = 0
+  private sequence: number
+  /** Components count from places of their own: they may tell of objects of one name within one millisecond. */
+  constructor(component = '') {
+    this.sequence = 0
+    for (const letter of component) this.sequence = (this.sequence * 31 + letter.charCodeAt(0)) % 1_000_000
+  }
 
   /** The write to do, or undefined when the subject spams. */
   correlate(subject: EventSubject, type: string, reason: string, text: string, nowMs: number): Write | undefined {
@@ -138,7 +143,7 @@ export class EventCorrelator {
 export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
   const { client, clock, log, component, host } = options
   const resource: Resource<Event> = client.resource(events)
-  const correlator = new EventCorrelator()
+  const correlator = new EventCorrelator(options.component)
   const stopping = new AbortController()
   const queue: Write[] = []
   /** Names of the events that are being written: one more of the same waits for its turn. */

@@ -13,6 +13,7 @@ import { endpointsController } from './endpoints.ts'
 import { ephemeralVolumeController } from './ephemeral-volume.ts'
 import type { Controller } from './framework/controller.ts'
 import { garbageCollector } from './garbage-collector.ts'
+import { horizontalPodAutoscalerController } from './horizontal-pod-autoscaler.ts'
 import { ingressController } from './ingress.ts'
 import { jobController } from './job.ts'
 import { localProvisioner } from './local-provisioner.ts'
@@ -62,6 +63,7 @@ export const allControllers: readonly Controller[] = [
   jobController,
   cronJobController,
   ttlAfterFinishedController,
+  horizontalPodAutoscalerController,
   disruptionController,
   resourceQuotaController,
   clusterRoleAggregationController,

@@ -20,6 +20,7 @@ import { type Controller, type ControllerContext, recorderFor } from './framewor
 import { controllerOf, ownerIn } from './framework/ownership.ts'
 import { messageOf } from './framework/pod-control.ts'
 import { isPodReady, isTerminating } from './framework/pods.ts'
+import { createScales } from './framework/scale.ts'
 import { startReconciler, type Writes } from './framework/reconciler.ts'
 import { sameStatus } from './framework/status.ts'
 import { timeMs } from './framework/time.ts'
@@ -103,17 +104,9 @@ function scaleReader({ client, informers }: ControllerContext) {
   const rollouts = informers.informer(deployments)
   const stateful = informers.informer(statefulSets)
   const controllers = informers.informer(replicationControllers)
+  const scales = createScales(client)
   async function foreignScale(reference: OwnerReference, namespace: string): Promise<number> {
-    const { text, status } = await client.raw(`/apis/${reference.apiVersion}`)
-    if (status !== 200) throw new Error(`no resource is known for ${reference.apiVersion} ${reference.kind}`)
-    const { resources } = JSON.parse(text) as { resources: readonly { name: string; kind: string }[] }
-    const plural = resources.find((r) => r.kind === reference.kind && !r.name.includes('/'))?.name ?? ''
-    const scale = await client.raw(
-      `/apis/${reference.apiVersion}/namespaces/${namespace}/${plural}/${reference.name}/scale`,
-    )
-    if (scale.status !== 200)
-      throw new Error(`${reference.kind} ${reference.name} does not implement the scale subresource`)
-    return (JSON.parse(scale.text) as { spec?: { replicas?: number } }).spec?.replicas ?? 0
+    return (await scales.get(reference, namespace)).spec.replicas ?? 0
   }
   return {
     caches: [sets, rollouts, stateful, controllers],

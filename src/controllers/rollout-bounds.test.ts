@@ -3,10 +3,14 @@
 import { expect, test } from 'vitest'
 import { rolloutHistory } from './testing/rollout-history.ts'
 
-const knownSeeds: readonly number[] = []
+const knownSeeds: readonly number[] = [79]
 const fresh = [1, 2, 3, 4, 5, 6]
 
-test.each([...knownSeeds, ...fresh])('seed %i never breaks the bounds and ends as asked', async (seed) => {
-  const { story, missing, violations } = await rolloutHistory(seed)
-  expect({ missing, violations }, story).toEqual({ missing: undefined, violations: [] })
-})
+test.each([...knownSeeds, ...fresh])(
+  'seed %i never breaks the bounds and ends as asked',
+  async (seed) => {
+    const { story, missing, violations } = await rolloutHistory(seed)
+    expect({ missing, violations }, story).toEqual({ missing: undefined, violations: [] })
+  },
+  120_000,
+)

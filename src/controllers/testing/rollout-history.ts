@@ -104,7 +104,9 @@ class Bounds {
   private created(app: string, wish: Wish, pod: Pod, active: readonly Pod[]): void {
     const most = Math.max(...wishedOf(wish, this.cluster.clock.monotonic()))
     const limit = wish.workload === 'daemonset' ? nodes : most + (wish.workload === 'deployment' ? wish.maxSurge : 0)
-    if (active.length > limit) this.say(`${app}: ${active.length} pods, ${limit} at most`)
+    // A StatefulSet that waits for a pod below brings it back before it takes those above away: its ordinals say enough.
+    if (wish.workload !== 'statefulset' && active.length > limit)
+      this.say(`${app}: ${active.length} pods, ${limit} at most`)
     if (wish.workload !== 'statefulset') return
     const ordinals = active.map(ordinalOf)
     if (new Set(ordinals).size !== ordinals.length) this.say(`${app}: an ordinal twice among ${ordinals.join()}`)
