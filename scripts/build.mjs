@@ -1,4 +1,5 @@
-// Bundles the command line and the library. LMDB's native binary stays in node_modules: it is loaded beside the bundle.
+// Bundles the command line and the library. LMDB's native binary and esbuild (which reads
+// scheduler plugins of the user's) stay in node_modules: they are loaded beside the bundle.
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
@@ -9,7 +10,7 @@ const common = {
   target: 'node20',
   format: 'esm',
   splitting: true,
-  external: ['lmdb', 'pino-pretty'],
+  external: ['lmdb', 'pino-pretty', 'esbuild'],
   define: { 'process.env.COX_VERSION': JSON.stringify(version) },
   banner: {
     js: "import { createRequire as coxRequire } from 'node:module'; const require = coxRequire(import.meta.url);",

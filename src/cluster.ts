@@ -25,6 +25,7 @@ import type { NodeApi, NodeDialer } from './ports/node-api.ts'
 import type { ClusterPorts, NodePorts } from './ports/ports.ts'
 import type { Transport } from './ports/transport.ts'
 import { type Scheduler, startScheduler } from './scheduler/scheduler.ts'
+import type { SchedulerSettings } from './scheduler-configuration.ts'
 import { openMemoryStore } from './store/memory.ts'
 import type { Store } from './store/store.ts'
 
@@ -42,6 +43,8 @@ export interface ClusterOptions {
   readonly controllerSettings?: ControllerSettings
   /** Default: true. */
   readonly scheduler?: boolean
+  /** Profiles and plugins of the scheduler. Default: one profile with the default plugins. */
+  readonly schedulerSettings?: Partial<SchedulerSettings>
   /** Address ranges of pods in the whole cluster, one an IP family. */
   readonly clusterCidrs?: readonly string[]
   /** Addresses of the cluster's DNS, inside the service range. */
@@ -153,6 +156,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
         clock,
         random,
         log: log.child({ component: 'scheduler' }),
+        ...options.schedulerSettings,
       })
       scheduler = started
       return {

@@ -24,6 +24,19 @@ export { type FaultRule, Faults } from './sim/faults.ts'
 export { type Drain, VirtualClock } from './sim/virtual-clock.ts'
 export { seededRandom } from './sim/seeded-random.ts'
 
+export {
+  type Cycle,
+  type Handle,
+  type Plugin,
+  type PluginFactory,
+  type Rejection,
+  unresolvable,
+  unschedulable,
+} from './scheduler/framework.ts'
+export type { NodeInfo } from './scheduler/state/node-info.ts'
+export type { PodInfo } from './scheduler/state/pod-info.ts'
+export type { SchedulerSettings } from './scheduler-configuration.ts'
+
 export type { ClusterPorts, NodePorts } from './ports/ports.ts'
 export type { Clock, Timer } from './ports/clock.ts'
 export type { Log } from './ports/log.ts'

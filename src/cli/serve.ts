@@ -21,6 +21,7 @@ import type { ClusterNetwork } from '../node.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
 import { startHistoryKeeper } from '../store/history.ts'
+import type { SchedulerSettings } from '../scheduler-configuration.ts'
 import type { Store } from '../store/store.ts'
 import { kubeconfigPath, logPath, removeRunState, writeRunState } from './data-dir.ts'
 import { type ApiChoice, openApi } from './api-flags.ts'
@@ -48,6 +49,8 @@ export interface ServeOptions {
   /** How other machines reach the API; default: the address on the default route. */
   readonly advertiseAddress: string | undefined
   readonly api: ApiChoice
+  /** What a KubeSchedulerConfiguration says. */
+  readonly scheduler: SchedulerSettings | undefined
   /** The secret of the servers of one etcd; undefined: the one in the data directory, or a new one. */
   readonly serverToken: string | undefined
 }
@@ -135,6 +138,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     clusterCidrs: network.clusterCidrs,
     dnsAddresses: network.dnsAddresses,
     dialer: tunnels,
+    ...(options.scheduler === undefined ? {} : { schedulerSettings: options.scheduler }),
     ...(options.loadBalancerPool.length === 0
       ? {}
       : { controllerSettings: { loadBalancerPool: options.loadBalancerPool } }),

@@ -9,8 +9,8 @@ export const server: Command = {
     'Start a control plane on this machine: API server, controllers and scheduler. Nodes are added by "cox agent" on other machines. "cox up" is both in one.',
   usage: 'server [flags]',
   flags: serverFlags,
-  run(call) {
-    const options = { ...serveOptionsOf(call, 'server'), node: undefined }
+  async run(call) {
+    const options = { ...(await serveOptionsOf(call, 'server')), node: undefined }
     const { dataDir } = options
     return runService(call, {
       dataDir,

@@ -9,6 +9,7 @@ import { listenOf } from '../listen.ts'
 import { requireMachine } from '../machine.ts'
 import { nodeFlags, nodeSettingsOf } from '../node-flags.ts'
 import type { ServeOptions, StoreChoice } from '../serve.ts'
+import { schedulerOf } from '../scheduler-plugins.ts'
 import { detach, isDetached, serveHere, type Service } from '../service.ts'
 
 /** Flags of whatever serves an API. */
@@ -34,6 +35,11 @@ export const serverFlags = {
     value: 'TEXT|FILE',
     help: "with etcd: the secret that all of its servers share (the file server-token in the first one's data directory)",
   },
+  'scheduler-config': {
+    type: 'string',
+    value: 'FILE',
+    help: "profiles and plugins of the scheduler: a KubeSchedulerConfiguration, as upstream's scheduler reads it",
+  },
   'dual-stack': {
     type: 'boolean',
     help: 'pods have an IPv6 address beside the IPv4 one, and Services may; decided at the first start',
@@ -55,7 +61,7 @@ export const up: Command = {
   usage: 'up [flags]',
   flags: { ...serverFlags, ...nodeFlags },
   async run(call) {
-    const options = { ...serveOptionsOf(call, 'up'), node: nodeSettingsOf(call) }
+    const options = { ...(await serveOptionsOf(call, 'up')), node: nodeSettingsOf(call) }
     const { dataDir, node } = options
     await requireMachine(node.runtime, call.on('yes'))
     return runService(call, {
@@ -77,7 +83,7 @@ export const runService = (call: Invocation, service: Service): Promise<number> 
   call.on('detach') && !isDetached() ? detach(service) : serveHere(service)
 
 /** Throws CliError for words that are no flags, and where a cluster runs in the directory already. */
-export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOptions, 'node'> {
+export async function serveOptionsOf(call: Invocation, command: string): Promise<Omit<ServeOptions, 'node'>> {
   const [extra] = call.positionals
   if (extra !== undefined) throw new CliError(`unexpected word "${extra}"; "cox ${command} --help" lists the flags`, 2)
   const dataDir = dataDirOf(call)
@@ -95,6 +101,7 @@ export function serveOptionsOf(call: Invocation, command: string): Omit<ServeOpt
     loadBalancerPool: poolOf(call.flag('load-balancer-pool')),
     advertiseAddress: addressOf(call.flag('advertise-address')),
     api: apiChoiceOf(call),
+    scheduler: await schedulerOf(call.flag('scheduler-config')),
     serverToken: serverTokenOf(call.flag('server-token') ?? process.env['COX_SERVER_TOKEN']),
   }
 }
