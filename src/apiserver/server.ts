@@ -8,7 +8,7 @@ import { type Log, silentLog } from '../ports/log.ts'
 import type { NodeDialer } from '../ports/node-api.ts'
 import { noOutgoing, type Outgoing } from '../ports/outgoing.ts'
 import type { Random } from '../ports/random.ts'
-import type { Transport } from '../ports/transport.ts'
+import { type Transport, TransportError } from '../ports/transport.ts'
 import type { Store } from '../store/store.ts'
 import { createClient } from '../client/api-client.ts'
 import { Backends } from './aggregation/backends.ts'
@@ -74,6 +74,7 @@ export interface ApiServer {
   transport(user: UserInfo): Transport
   /** Tells /readyz that the server is going; watches go on until close(). */
   drain(): void
+  /** Ends every watch. Requests of components in this process are refused from then on, like those to a closed port. */
   close(): Promise<void>
 }
 
@@ -142,14 +143,20 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     paths: answerPath,
   }
   const answer = (request: ApiRequest) => handle(pipeline, request)
+  let closed = false
+  const whileOpen = (request: ApiRequest) => {
+    if (closed) throw new TransportError('the API server is closed')
+    return answer(request)
+  }
   const api: ApiServer = {
     handle: answer,
-    transport: (user) => directTransport(answer, user),
+    transport: (user) => directTransport(whileOpen, user),
     drain() {
       readiness.stopping = true
     },
     async close() {
       readiness.stopping = true
+      closed = true
       await Promise.all(extensions.map((extension) => extension.stop()))
       for (const { collection } of resources.storageKinds()) collection.close()
       feed.close()
