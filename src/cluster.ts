@@ -2,7 +2,7 @@
 // Nothing here knows whether its ports are a machine or a simulation.
 import { ApiError } from './api/machinery/errors.ts'
 import type { Kind } from './api/machinery/kind.ts'
-import { builtinKinds } from './api/kinds.ts'
+import { servedKinds } from './api/runtime-config.ts'
 import type { ApiServer, ApiServerOptions } from './apiserver/server.ts'
 import { createApiServer } from './apiserver/server.ts'
 import { createClient } from './client/api-client.ts'
@@ -97,7 +97,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   let scheduler: Scheduler | undefined
   const api = await createApiServer({
     store,
-    kinds: options.kinds ?? builtinKinds,
+    kinds: options.kinds ?? servedKinds(),
     clock,
     random,
     log,

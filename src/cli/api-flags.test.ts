@@ -47,6 +47,8 @@ it('says what is wrong with flag, file and field', () => {
   expect(() => choose('--encryption-provider-config', join(folder, 'none'))).toThrow(
     '--encryption-provider-config: cannot read',
   )
+  expect(choose('--runtime-config', 'api/beta=true').runtimeConfig?.get('api/beta')).toBe(true)
+  expect(() => choose('--runtime-config', 'batch/v7')).toThrow('--runtime-config: "batch/v7": no such group version')
   expect(() => choose('--max-requests-inflight', '0')).toThrow(
     '--max-requests-inflight wants a whole number from 1 on, not "0"',
   )

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { type AuditPolicy, auditPolicies } from '../api/audit/policy.ts'
 import { type EncryptionConfiguration, encryptionConfigurations } from '../api/encryption/encryption-configuration.ts'
 import { ConfigError, type ConfigKind, readConfig } from '../api/machinery/config-file.ts'
+import { parseRuntimeConfig, type RuntimeConfig, RuntimeConfigError, servedKinds } from '../api/runtime-config.ts'
 import type { UserInfo } from '../apiserver/request.ts'
 import { type AuditFileOptions, openAuditFile } from '../host/audit-file.ts'
 import type { Log } from '../ports/log.ts'
@@ -34,6 +35,11 @@ export const apiFlags = {
     value: 'FILE',
     help: 'EncryptionConfiguration: which objects are encrypted in the store, with which keys',
   },
+  'runtime-config': {
+    type: 'string',
+    value: 'KEY=BOOL,...',
+    help: 'more versions to serve: api/all, api/beta, api/alpha, GROUP/VERSION or GROUP/VERSION/RESOURCE',
+  },
   'max-requests-inflight': {
     type: 'string',
     value: 'N',
@@ -47,11 +53,12 @@ export interface ApiChoice {
   readonly maxRequestsInflight?: number
   readonly audit?: { readonly policy: AuditPolicy; readonly file: Omit<AuditFileOptions, 'onError'> }
   readonly encryption?: EncryptionConfiguration
+  readonly runtimeConfig?: RuntimeConfig
 }
 
 /** What a choice means to the cluster; the audit log is open until `close`. Throws CliError. */
 export function openApi(choice: ApiChoice, log: Log) {
-  const { tokens, anonymousAuth, maxRequestsInflight, encryption } = choice
+  const { tokens, anonymousAuth, maxRequestsInflight, encryption, runtimeConfig } = choice
   const audit = choice.audit === undefined ? undefined : openAudit(choice.audit, log)
   return {
     settings: {
@@ -61,6 +68,7 @@ export function openApi(choice: ApiChoice, log: Log) {
     options: {
       ...(tokens === undefined ? {} : { tokens }),
       ...(encryption === undefined ? {} : { encryption }),
+      ...(runtimeConfig === undefined ? {} : { kinds: servedKinds(runtimeConfig) }),
       ...(audit === undefined ? {} : { audit }),
     },
     close: () => audit?.log.close(),
@@ -84,11 +92,13 @@ export function apiChoiceOf(call: Invocation): ApiChoice {
   if (anonymous !== undefined && anonymous !== 'true' && anonymous !== 'false')
     throw new CliError(`--anonymous-auth wants true or false, not "${anonymous}"`, 2)
   const inflight = countOf(call, 'max-requests-inflight', 1)
+  const runtime = call.flag('runtime-config')
   return {
     ...(tokenFile === undefined ? {} : { tokens: parseTokenFile(tokenFile, contentOf('token-auth-file', tokenFile)) }),
     ...(anonymous === undefined ? {} : { anonymousAuth: anonymous === 'true' }),
     ...(inflight === undefined ? {} : { maxRequestsInflight: inflight }),
     ...(audit === undefined ? {} : { audit }),
+    ...(runtime === undefined ? {} : { runtimeConfig: runtimeConfigOf(runtime) }),
     ...(encryption === undefined
       ? {}
       : { encryption: configOf('encryption-provider-config', encryption, encryptionConfigurations) }),
@@ -139,6 +149,15 @@ function configOf<T>(flag: string, file: string, kind: ConfigKind<T>): T {
     return readConfig(contentOf(flag, file), kind)
   } catch (error) {
     if (error instanceof ConfigError) throw new CliError(`--${flag}: ${file}: ${error.message}`)
+    throw error
+  }
+}
+
+function runtimeConfigOf(text: string): RuntimeConfig {
+  try {
+    return parseRuntimeConfig(text)
+  } catch (error) {
+    if (error instanceof RuntimeConfigError) throw new CliError(`--runtime-config: ${error.message}`, 2)
     throw error
   }
 }

@@ -2,6 +2,7 @@
 // webhook (KEP-3488, KEP-3962). The betas and alphas have the same shape under another definition prefix.
 import { ageCell } from '../machinery/age.ts'
 import { type FieldError, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
+import { sameShape } from '../machinery/versions.ts'
 import { defineKind, type KindVersion, type TableDefinition } from '../machinery/kind.ts'
 import { condition, kindSchema, type ObjectOf } from '../machinery/meta.ts'
 import {
@@ -142,13 +143,8 @@ export interface MutatingAdmissionPolicyBinding extends ObjectOf<typeof mutating
 export interface ValidatingAdmissionPolicySpec extends Infer<typeof validating.spec> {}
 export interface MutatingAdmissionPolicySpec extends Infer<typeof mutating.spec> {}
 
-const same = (version: string, schema: KindVersion['schema']): KindVersion => ({
-  group: 'admissionregistration.k8s.io',
-  version,
-  schema,
-  toStored: () => {},
-  fromStored: () => {},
-})
+const same = (version: string, schema: KindVersion['schema']): KindVersion =>
+  sameShape('admissionregistration.k8s.io', version, schema)
 
 function defaultSpec(spec: Draft<ValidatingAdmissionPolicySpec | MutatingAdmissionPolicySpec>): void {
   spec.failurePolicy ??= 'Fail'

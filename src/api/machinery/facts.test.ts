@@ -16,6 +16,7 @@ import {
 import { describeApi } from './openapi.ts'
 import { bodyKinds } from '../../apiserver/subresources/body-kinds.ts'
 import { builtinKinds } from '../kinds.ts'
+import { previewKinds } from '../runtime-config.ts'
 import { openApiV2 } from './openapi-v2.ts'
 import { openApiV3, openApiV3Names } from './openapi-v3.ts'
 import { decodeMessage, encodeMessage } from './protobuf.ts'
@@ -31,7 +32,7 @@ const member = (value: JsonObject, key: string) => (value[key] ?? {}) as JsonObj
 const report = (lines: readonly string[]) => lines.join('\n')
 
 describe.skipIf(facts === undefined)('upstream facts (KUBERNETES_FACTS)', () => {
-  const kinds = builtinKinds as unknown as readonly Kind<never>[]
+  const kinds = [...builtinKinds, ...previewKinds] as unknown as readonly Kind<never>[]
   const api = describeApi(kinds, bodyKinds, () => undefined)
 
   it('has the same resources, subresources, verbs and names', () => {

@@ -96,7 +96,9 @@ export function createDefinitions(
         return it.name === undefined
           ? { 'x-kubernetes-preserve-unknown-fields': true, ...embedded(it.embeddedResource), ...extra }
           : named(it.name, () =>
-              /\.(RawExtension|FieldsV1|CustomResourceSubresourceStatus)$/.test(it.name ?? '')
+              /\.(RawExtension|FieldsV1|CustomResourceSubresourceStatus|StorageVersionSpec|BasicSchedulingPolicy)$/.test(
+                it.name ?? '',
+              )
                 ? { type: 'object' }
                 : {},
             )

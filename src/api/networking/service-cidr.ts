@@ -1,10 +1,11 @@
 // networking.k8s.io/v1 ServiceCIDR and IPAddress: the ranges of Service addresses, and who holds each one (KEP-1880).
 import { ageCell } from '../machinery/age.ts'
 import { type FieldError, invalidField, requiredField } from '../machinery/errors.ts'
-import { defineKind, type KindVersion } from '../machinery/kind.ts'
+import { defineKind } from '../machinery/kind.ts'
 import { condition, kindSchema, type ObjectOf } from '../machinery/meta.ts'
 import { array, object, optional, required, string, struct } from '../machinery/schema.ts'
 import { canonicalIp, validateCidr } from '../machinery/validation.ts'
+import { sameShape } from '../machinery/versions.ts'
 import { semanticEqual } from '../machinery/equal.ts'
 
 const serviceCidrSchemaFor = (prefix: string) =>
@@ -50,15 +51,6 @@ export interface ServiceCidr extends ObjectOf<typeof serviceCidrSchema> {}
 export interface IpAddress extends ObjectOf<typeof ipAddressSchema> {}
 type ParentReference = IpAddress['spec']['parentRef']
 
-/** The beta has the same fields, so there is nothing to convert. */
-const sameShape = (schema: KindVersion['schema']): KindVersion => ({
-  group: 'networking.k8s.io',
-  version: 'v1beta1',
-  schema,
-  toStored: () => {},
-  fromStored: () => {},
-})
-
 function validateCidrs(o: ServiceCidr): FieldError[] {
   const cidrs = o.spec.cidrs ?? []
   if (cidrs.length === 0) return [requiredField('spec.cidrs', 'at least one CIDR required')]
@@ -86,7 +78,7 @@ export const serviceCidrs = defineKind<ServiceCidr>({
   storagePrefix: '/registry/servicecidrs',
   subresources: { status: true },
   unconditionalUpdate: true,
-  versions: [sameShape(serviceCidrSchemaFor(V1BETA1))],
+  versions: [sameShape('networking.k8s.io', 'v1beta1', serviceCidrSchemaFor(V1BETA1))],
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },
@@ -111,7 +103,7 @@ export const ipAddresses = defineKind<IpAddress>({
   schema: ipAddressSchema,
   storagePrefix: '/registry/ipaddresses',
   unconditionalUpdate: true,
-  versions: [sameShape(ipAddressSchemaFor(V1BETA1))],
+  versions: [sameShape('networking.k8s.io', 'v1beta1', ipAddressSchemaFor(V1BETA1))],
   table: {
     columns: [
       { name: 'Name', type: 'string', format: 'name' },

@@ -11,7 +11,19 @@ import {
 import { semanticEqual } from '../machinery/equal.ts'
 import { defineKind, type TableDefinition } from '../machinery/kind.ts'
 import { kindSchema, type KubeObject, objectMeta, type ObjectOf } from '../machinery/meta.ts'
-import { array, boolean, type Draft, int64, object, optional, required, string, struct } from '../machinery/schema.ts'
+import {
+  array,
+  boolean,
+  type Draft,
+  int64,
+  object,
+  type ObjectSchema,
+  optional,
+  required,
+  string,
+  struct,
+} from '../machinery/schema.ts'
+import { inVersion, sameShape } from '../machinery/versions.ts'
 import { isDns1123Label, isDns1123Subdomain } from '../machinery/validation.ts'
 import { nodeSelector } from '../core/affinity.ts'
 import {
@@ -78,6 +90,8 @@ const sliceSchema = kindSchema(`${RESOURCE}ResourceSlice`, {
     }),
   ),
 })
+/** What v1beta2 calls the same. */
+const beta = (schema: ObjectSchema) => [sameShape('resource.k8s.io', 'v1beta2', inVersion(schema, RESOURCE, 'v1beta2'))]
 export interface DeviceClass extends ObjectOf<typeof deviceClassSchema> {}
 export interface ResourceClaim extends ObjectOf<typeof claimSchema> {}
 export interface ResourceClaimTemplate extends ObjectOf<typeof templateSchema> {}
@@ -168,6 +182,7 @@ export const deviceClasses = defineKind<DeviceClass>({
   namespaced: false,
   generation: true,
   schema: deviceClassSchema,
+  versions: beta(deviceClassSchema),
   storagePrefix: '/registry/deviceclasses',
   table: nameAndAge,
   validate: (o) =>
@@ -180,6 +195,7 @@ export const resourceClaims = defineKind<ResourceClaim>({
   singular: 'resourceclaim',
   namespaced: true,
   schema: claimSchema,
+  versions: beta(claimSchema),
   storagePrefix: '/registry/resourceclaims',
   subresources: { status: true },
   table: {
@@ -215,6 +231,7 @@ export const resourceClaimTemplates = defineKind<ResourceClaimTemplate>({
   singular: 'resourceclaimtemplate',
   namespaced: true,
   schema: templateSchema,
+  versions: beta(templateSchema),
   storagePrefix: '/registry/resourceclaimtemplates',
   table: nameAndAge,
   setDefaults: (draft) => setClaimDefaults(draft.spec.spec),
@@ -229,6 +246,7 @@ export const resourceSlices = defineKind<ResourceSlice>({
   namespaced: false,
   generation: true,
   schema: sliceSchema,
+  versions: beta(sliceSchema),
   storagePrefix: '/registry/resourceslices',
   selectableFields: { 'spec.driver': (o) => o.spec.driver, 'spec.nodeName': (o) => o.spec.nodeName ?? '' },
   table: {

@@ -1,6 +1,7 @@
 // storage.k8s.io/v1: classes of volumes, the drivers that serve them and what is attached where.
 import { ageCell } from '../machinery/age.ts'
 import { type FieldError, forbiddenField, invalidField, notSupportedField, requiredField } from '../machinery/errors.ts'
+import { inVersion, sameShape } from '../machinery/versions.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelector, type ObjectOf } from '../machinery/meta.ts'
 import {
@@ -126,16 +127,7 @@ export const volumeAttributesClasses = defineKind<VolumeAttributesClass>({
   storagePrefix: '/registry/volumeattributesclasses',
   unconditionalUpdate: true,
   versions: [
-    {
-      group: 'storage.k8s.io',
-      version: 'v1beta1',
-      schema: kindSchema('io.k8s.api.storage.v1beta1.VolumeAttributesClass', {
-        driverName: required(2, string()),
-        parameters: optional(3, map(string())),
-      }),
-      toStored: () => {},
-      fromStored: () => {},
-    },
+    sameShape('storage.k8s.io', 'v1beta1', inVersion(volumeAttributesClassSchema, 'io.k8s.api.storage.v1.', 'v1beta1')),
   ],
   table: {
     columns: [
