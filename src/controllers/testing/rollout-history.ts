@@ -216,7 +216,7 @@ class History {
     await this.cluster.client.resource(pods).delete(pod.metadata.name, 'default')
     return `kill ${pod.metadata.name}`
   }
-  /** Every image is one that works; a StatefulSet's broken pod is taken away by hand, as its documentation says. */
+  /** Every image is one that works; a StatefulSet's broken pods are taken away by hand, as its documentation says. */
   async mend(): Promise<void> {
     for (const [name, wish] of this.wishes) {
       if (!wish.image.startsWith(badImage)) continue
@@ -224,6 +224,9 @@ class History {
       await this.image(wish.workload, wish.image)
       this.lines.push(`mend ${name}`)
     }
+  }
+  /** Also again: a controller that has not seen the new template yet makes the pod from the old one. */
+  async removeBroken(): Promise<void> {
     for (const pod of await this.cluster.all(pods, 'default'))
       if (
         pod.metadata.labels?.['app'] === 'statefulset' &&
@@ -308,6 +311,7 @@ export async function rolloutHistory(seed: number): Promise<Outcome> {
   await history.mend()
   let missing: string | undefined
   for (let round = 0; round < 60; round++) {
+    await history.removeBroken()
     await cluster.advance(20_000)
     missing = await history.missing()
     if (missing === undefined) break
