@@ -297,11 +297,18 @@ export function openLog(dataDir: string): Log {
 
 /** The store of several servers: who the cluster is stands in it. */
 async function openShared(options: ServeOptions, instance: Instance, undo: Undo): Promise<Store> {
-  const { dataDir, serverToken, store: choice } = options
+  const { dataDir, serverToken, dualStack, store: choice } = options
   const store = await openStore(options)
   undo.push(() => store.close())
   const place = choice.slice('etcd='.length)
-  await (await import('./shared-identity.ts')).shareIdentity({ store, instance, dataDir, secret: serverToken, place })
+  await (await import('./shared-identity.ts')).shareIdentity({
+    store,
+    instance,
+    dataDir,
+    secret: serverToken,
+    dualStack,
+    place,
+  })
   return store
 }
 

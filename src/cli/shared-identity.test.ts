@@ -19,9 +19,9 @@ afterEach(async () => {
   await store.close()
   rmSync(folder, { recursive: true })
 })
-const server = (name: string, secret?: string) => {
+const server = (name: string, secret?: string, dualStack = false) => {
   const dataDir = join(folder, name)
-  return shareIdentity({ store, instance: instanceOf(dataDir), dataDir, secret, place: 'http://etcd' })
+  return shareIdentity({ store, instance: instanceOf(dataDir), dataDir, secret, dualStack, place: 'http://etcd' })
 }
 const file = (name: string, path: string) => readFileSync(join(folder, name, path), 'utf8')
 
@@ -41,6 +41,16 @@ test('without the secret, or with another one, nothing is given', async () => {
   await expect(server('b', 'wrong')).rejects.toThrow(
     new CliError('--server-token is not the secret of the cluster in the etcd at http://etcd'),
   )
+})
+test('both address families are the cluster’s, the same on every server, or no server’s', async () => {
+  await server('a', 'secret', true)
+  await server('b', 'secret', true)
+  expect(file('b', 'network.json')).toBe(file('a', 'network.json'))
+  expect(JSON.parse(file('b', 'network.json'))).toMatchObject({ six: { serviceCidr: expect.stringContaining('/112') } })
+  await store.close()
+  store = openMemoryStore({ clock: systemClock })
+  await server('c', 'secret')
+  await expect(server('d', 'secret', true)).rejects.toThrow(/has IPv4 addresses alone: leave --dual-stack out/)
 })
 test('two first servers at once are one cluster', async () => {
   await Promise.all([server('a', 'same'), server('b', 'same')])

@@ -54,6 +54,8 @@ export interface SharedIdentityOptions {
   readonly dataDir: string
   /** What --server-token said. */
   readonly secret: string | undefined
+  /** Pods and Services of both address families, where this server makes the cluster. */
+  readonly dualStack?: boolean
   /** How the user names the store. */
   readonly place: string
 }
@@ -89,16 +91,24 @@ const read = (path: string) => readFileSync(path, 'utf8').trim()
 const keepSecret = (dataDir: string, secret: string) =>
   writeFileSync(secretFile(dataDir), `${secret}\n`, { mode: 0o600 })
 
-function ownIdentity({ instance }: SharedIdentityOptions): SharedIdentity {
+function ownIdentity({ instance, dualStack = false }: SharedIdentityOptions): SharedIdentity {
   const directory = pkiOf(instance)
   openIdentity({ directory })
   const text = (name: (typeof files)[number]) => readFileSync(join(directory, name), 'utf8')
   return {
     files: { 'ca.crt': text('ca.crt'), 'ca.key': text('ca.key'), 'sa.key': text('sa.key') },
-    plan: networkPlan(instance, false),
+    plan: networkPlan(instance, false, dualStack),
   }
 }
-function adopt({ instance, place }: SharedIdentityOptions, identity: SharedIdentity, fresh: boolean): void {
+function adopt(
+  { instance, place, dualStack = false }: SharedIdentityOptions,
+  identity: SharedIdentity,
+  fresh: boolean,
+): void {
+  if (dualStack && identity.plan.six === undefined)
+    throw new CliError(
+      `the cluster in the etcd at ${place} has IPv4 addresses alone: leave --dual-stack out, or begin with it in an empty etcd`,
+    )
   const directory = pkiOf(instance)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const authority = join(directory, 'ca.crt')
