@@ -5,13 +5,14 @@ import { badRequest, invalid } from '../api/machinery/errors.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import type { PolicyRule } from '../api/rbac/rbac.ts'
 import { rfc3339 } from '../ports/clock.ts'
+import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from './admission/admission.ts'
 import type { AuthorizationAttributes } from './authorization/authorizer.ts'
 import { decodeObject } from './codec.ts'
 import type { ResourceRequest } from './context.ts'
 import type { UserInfo } from './request.ts'
 import type { Outcome } from './responders/outcome.ts'
 
-/** The request's review, validated by its kind. */
+/** The request's review, admitted and validated by its kind. */
 async function reviewOf<T>(call: ResourceRequest): Promise<T> {
   const draft = await decodeObject(call)
   const { kind } = call.resource
@@ -20,9 +21,25 @@ async function reviewOf<T>(call: ResourceRequest): Promise<T> {
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   }
   if (kind.namespaced) draft.metadata.namespace = call.info.namespace
+  const admission: AdmissionRequest = {
+    operation: 'CREATE',
+    resource: call.resource,
+    namespace: call.info.namespace,
+    name: draft.metadata.name ?? '',
+    subresource: '',
+    user: call.user,
+    dryRun: call.dryRun,
+    object: draft,
+    oldObject: undefined,
+    options: writeOptions(call, 'CreateOptions'),
+    warnings: call.warnings,
+    audit: call.request.audit,
+  }
+  await mutateAdmission(admission, call.server)
   const errors = kind.validate?.(draft as unknown as KubeObject, { nowMs: call.server.clock.now() }) ?? []
   // Upstream leaves the kind out here.
   if (errors.length > 0) throw invalid(kind.group, '', draft.metadata.name ?? '', errors)
+  await validateAdmission(admission, call.server)
   return draft as unknown as T
 }
 const answer = (review: object, status: object): Outcome => ({

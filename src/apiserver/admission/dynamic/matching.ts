@@ -35,6 +35,9 @@ const exempt = new Set([
 ])
 export const isExempt = ({ resource }: AdmissionRequest): boolean =>
   resource.group === 'admissionregistration.k8s.io' && exempt.has(resource.kind.plural)
+/** Policies do not see questions about who somebody is and what they may do; webhooks do. */
+export const isExemptFromPolicies = (request: AdmissionRequest): boolean =>
+  isExempt(request) || /^auth(entication|orization)\.k8s\.io$/.test(request.resource.group)
 
 const isNamespace = ({ resource }: AdmissionRequest): boolean =>
   resource.group === '' && resource.kind.plural === 'namespaces'

@@ -14,7 +14,7 @@ import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import type { Mutations } from '../mutations.ts'
 import { Attributes } from './attributes.ts'
 import { evaluate } from './evaluation.ts'
-import { isExempt } from './matching.ts'
+import { isExemptFromPolicies } from './matching.ts'
 import { type Run, runsOf, withVariables } from './policy-run.ts'
 import { type BoundPolicy, mutatingPolicies, type Program } from './policy-source.ts'
 import { policyDenial } from './validating-policies.ts'
@@ -26,7 +26,8 @@ class MutationError extends Error {}
 
 export const mutatingAdmissionPolicy: AdmissionPlugin = {
   name: 'MutatingAdmissionPolicy',
-  handles: (request) => (request.operation === 'CREATE' || request.operation === 'UPDATE') && !isExempt(request),
+  handles: (request) =>
+    (request.operation === 'CREATE' || request.operation === 'UPDATE') && !isExemptFromPolicies(request),
   mutate(request, server, mutations) {
     const policies = mutatingPolicies.of(server)
     return policies === undefined ? undefined : mutateAll(request, server, mutations, policies)

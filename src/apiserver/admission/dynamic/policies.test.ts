@@ -128,6 +128,58 @@ describe('validating admission policies', () => {
     )
   })
 
+  it('are written by those only who may read what parameterizes them', async () => {
+    const joe = { name: 'joe', groups: ['system:authenticated'] }
+    const rbac = '/apis/rbac.authorization.k8s.io/v1'
+    const allow = async (name: string, role: object) => {
+      await server.call('POST', `${rbac}/clusterroles`, { metadata: { name }, rules: [role] })
+      await server.call('POST', `${rbac}/clusterrolebindings`, {
+        metadata: { name },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+        subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'joe' }],
+      })
+    }
+    await allow('author', { verbs: ['create'], apiGroups: ['admissionregistration.k8s.io'], resources: ['*'] })
+    const write = () =>
+      server.call(
+        'POST',
+        `${registration}/validatingadmissionpolicies`,
+        {
+          metadata: { name: 'p' },
+          spec: {
+            paramKind: { apiVersion: 'v1', kind: 'ConfigMap' },
+            matchConstraints: { resourceRules: rules },
+            validations: [{ expression: 'true' }],
+          },
+        },
+        { user: joe },
+      )
+    const bind = () =>
+      server.call(
+        'POST',
+        `${registration}/validatingadmissionpolicybindings`,
+        {
+          metadata: { name: 'b' },
+          spec: {
+            policyName: 'p',
+            validationActions: ['Deny'],
+            paramRef: { name: 'x', namespace: 'default', parameterNotFoundAction: 'Deny' },
+          },
+        },
+        { user: joe },
+      )
+    expect((await bind()).json['message']).toMatch(
+      /spec.paramRef: Forbidden: user joe does not have "get" permission on the object referenced by paramRef$/,
+    )
+    expect((await write()).json).toMatchObject({ code: 422, reason: 'Invalid' })
+    expect((await write()).json['message']).toMatch(
+      /spec.paramKind: Forbidden: user joe must have "get" permission on all objects of the referenced paramKind \(kind=ConfigMap, apiVersion=v1\)$/,
+    )
+    await allow('reader', { verbs: ['get'], apiGroups: [''], resources: ['configmaps'] })
+    expect((await write()).status).toBe(201)
+    expect((await bind()).status).toBe(201)
+  })
+
   it('may ask the authorizer and the namespace', async () => {
     await server.call(
       'PATCH',

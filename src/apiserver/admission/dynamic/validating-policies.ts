@@ -9,7 +9,7 @@ import type { ServerContext } from '../../context.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { Attributes } from './attributes.ts'
 import { type Evaluation, evaluate } from './evaluation.ts'
-import { isExempt } from './matching.ts'
+import { isExemptFromPolicies } from './matching.ts'
 import { type Run, runsOf } from './policy-run.ts'
 import { type BoundPolicy, type CompiledPolicy, validatingPolicies } from './policy-source.ts'
 
@@ -24,7 +24,7 @@ const maxMessageBytes = 5 * 1024
 
 export const validatingAdmissionPolicy: AdmissionPlugin = {
   name: 'ValidatingAdmissionPolicy',
-  handles: (request) => !isExempt(request),
+  handles: (request) => !isExemptFromPolicies(request),
   validate(request, server) {
     const policies = validatingPolicies.of(server)
     return policies === undefined ? undefined : validateAll(request, server, policies)

@@ -72,6 +72,19 @@ describe('validating webhooks', () => {
     expect((await server.call('GET', `${base}/x`)).status).toBe(404)
   })
 
+  it('see reviews too, and may refuse to have them answered', async () => {
+    const hook = await hookOf((review) => reviewed(review, { allowed: false }))
+    const reviews = { operations: ['*'], apiGroups: ['authorization.k8s.io'], apiVersions: ['*'], resources: ['*'] }
+    await configure('validating', [webhook(hook, 'ask', { rules: [reviews] })])
+    const answer = await server.call('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+      spec: { user: 'joe', resourceAttributes: { verb: 'get', resource: 'pods' } },
+    })
+    expect(answer.json).toMatchObject({ code: 400, message: expect.stringContaining('denied the request') as string })
+    expect(hook.reviews[0]?.body).toMatchObject({
+      request: { operation: 'CREATE', kind: { kind: 'SubjectAccessReview' }, object: { spec: { user: 'joe' } } },
+    })
+  })
+
   it('are told everything about the request', async () => {
     const hook = await hookOf((review) => reviewed(review, { allowed: true, warnings: ['mind the gap'] }))
     await configure('validating', [webhook(hook, 'tell', { rules: [everything] })])
