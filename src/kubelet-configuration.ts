@@ -177,6 +177,7 @@ const cpus: Field = (value, into, complain) => {
 const fields: Readonly<Record<string, Field>> = {
   staticPodPath: text('staticPodPath'),
   staticPodURL: text('staticPodUrl'),
+  httpCheckFrequency: duration('staticPodUrlPeriodMs'),
   clusterDomain: text('clusterDomain'),
   clusterDNS: texts('clusterDns'),
   resolvConf: text('resolvConf'),
@@ -223,7 +224,7 @@ const others = new Set(
   cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
   enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
-  httpCheckFrequency imagePullCredentialsVerificationPolicy imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
+  imagePullCredentialsVerificationPolicy imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
   kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging
   makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memorySwap memoryThrottlingFactor nodeStatusMaxImages oomScoreAdj podCIDR
   podsPerCore port preloadedImagesVerificationAllowlist protectKernelDefaults qosReserved readOnlyPort registryBurst

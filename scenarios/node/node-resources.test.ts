@@ -1,13 +1,16 @@
 // What a node gives and what it keeps: CPUs of one's own, devices of a plugin over its real socket, and a disk that fills up,
 // on a small file system of its own. The node's settings come from a KubeletConfiguration file.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { nodes } from '../../src/api/core/node.ts'
 import { type Pod, pods } from '../../src/api/core/pod.ts'
 import { serviceAccounts } from '../../src/api/core/service-account.ts'
+import { quantityNumber } from '../../src/api/machinery/quantity.ts'
 import type { Client } from '../../src/client/client.ts'
 import { devicePluginApi } from '../../src/host/device-plugins.ts'
 import { createGrpcClient } from '../../src/host/wire/grpc.ts'
@@ -15,7 +18,7 @@ import { type GrpcServer, serveGrpc, serves } from '../../src/host/wire/grpc-ser
 import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
-import { able } from './pods.ts'
+import { able, podOf } from './pods.ts'
 
 const config = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -25,6 +28,7 @@ evictionHard: {nodefs.available: 40%, nodefs.inodesFree: 40%}
 evictionPressureTransitionPeriod: 1s
 imageMinimumGCAge: 1h
 `
+const hugepages = '/sys/kernel/mm/hugepages'
 const cores = execFileSync('nproc', { encoding: 'utf8' }).trim()
 
 describe.runIf(able && Number(cores) > 1)('what a node has', () => {
@@ -32,6 +36,9 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
   let client: Client
   let folder: string
   let plugin: GrpcServer | undefined
+  /** Where static pods are found, and what is found there. */
+  let urls: Server
+  let manifest: string | undefined
   beforeAll(async () => {
     cluster = testCluster('small')
     folder = mkdtempSync(join(tmpdir(), 'cox-disk-'))
@@ -40,7 +47,12 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     execFileSync('mkfs.ext4', ['-q', '-N', '8000', image])
     execFileSync('mount', ['-o', 'loop', image, cluster.dataDir])
     const file = join(folder, 'kubelet.yaml')
-    writeFileSync(file, config)
+    urls = createServer((_, response) => {
+      response.end(manifest ?? '')
+    })
+    await new Promise<void>((done) => urls.listen(0, '127.0.0.1', done))
+    const { port } = urls.address() as AddressInfo
+    writeFileSync(file, `${config}staticPodURL: http://127.0.0.1:${port}/pods.yaml\nhttpCheckFrequency: 1s\n`)
     const up = ['up', '--detach', '--yes', '--listen', '127.0.0.1:0', '--kubelet-config', file]
     const { code, stderr } = await cluster.run(up)
     if (code !== 0) throw new Error(stderr)
@@ -54,6 +66,7 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
   })
   afterAll(async () => {
     await plugin?.close()
+    urls.close()
     await cluster.run(['down'])
     execFileSync('umount', [cluster.dataDir])
     await cluster.remove()
@@ -98,6 +111,38 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     const { stdout } = await cluster.run(['exec', 'own', '--', 'cat', '/dev/termination-log'])
     expect(stdout).toBe('1\n')
     await client.resource(pods).delete('own', 'default')
+  })
+
+  it('has the huge pages of its machine, and refuses what it has not', async () => {
+    const { status } = (await client.resource(nodes).list()).items[0] ?? {}
+    const sizes = existsSync(hugepages) ? readdirSync(hugepages) : []
+    const allOf = (size: string) => {
+      const kib = Number(/(\d+)kB$/.exec(size)?.[1])
+      const bytes = kib * 1024 * Number(readFileSync(join(hugepages, size, 'nr_hugepages'), 'utf8'))
+      return [kib === 2048 ? '2Mi' : '1Gi', bytes] as const
+    }
+    const machine = new Map([['2Mi', 0] as const, ...sizes.filter((s) => /-(2048|1048576)kB$/.test(s)).map(allOf)])
+    for (const [size, bytes] of machine)
+      expect(quantityNumber(status?.capacity?.[`hugepages-${size}`] ?? '-1'), size).toBe(bytes)
+    const more = `${(machine.get('2Mi') ?? 0) / 2 ** 20 + 2}Mi`
+    const resources = { limits: { cpu: '10m', memory: '10Mi', 'hugepages-2Mi': more } }
+    await run(
+      'huge',
+      'true',
+      { resources },
+      { nodeName: (await client.resource(nodes).list()).items[0]?.metadata.name },
+    )
+    await podIs('huge', (p) => [p.status.phase, p.status.reason], ['Failed', 'OutOfhugepages-2Mi'])
+    await client.resource(pods).delete('huge', 'default')
+  })
+
+  it('runs a pod whose manifest a URL has, as long as it has it', async () => {
+    const name = `linked-${(await client.resource(nodes).list()).items[0]?.metadata.name ?? ''}`
+    manifest = podOf('linked', { c: '' })
+    const found = async () => (await client.resource(pods).find(name, 'default'))?.status.phase
+    await expect.poll(found, { timeout: 120_000 }).toBe('Running')
+    manifest = '{kind: PodList, apiVersion: v1, items: []}'
+    await expect.poll(found, { timeout: 120_000 }).toBeUndefined()
   })
 
   it('gives a container devices of a plugin', async () => {

@@ -40,6 +40,8 @@ export interface KubeletConfig {
   /** Folder of static pod manifests, and a URL of such a manifest. */
   readonly staticPodPath: string | undefined
   readonly staticPodUrl: string | undefined
+  /** How often the URL is asked. */
+  readonly staticPodUrlPeriodMs: number
   /** Amounts or percentages by signal: below, pods go at once. */
   readonly evictionHard: Readonly<Record<string, string>>
   /** Below for so long, pods go with the grace of evictionMaxPodGraceSeconds at most. */
@@ -96,6 +98,7 @@ export const defaultKubeletConfig: KubeletConfig = {
   port: 10250,
   staticPodPath: undefined,
   staticPodUrl: undefined,
+  staticPodUrlPeriodMs: 20_000,
   evictionHard: {
     'memory.available': '100Mi',
     'nodefs.available': '10%',

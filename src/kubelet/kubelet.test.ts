@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { nodes } from '../api/core/node.ts'
 import { pods } from '../api/core/pod.ts'
 import { configMaps } from '../api/core/config-map.ts'
+import { staticPods } from './static-pods.ts'
 import { type TestNode, testNode } from './testing/test-node.ts'
 
 let node: TestNode
@@ -433,6 +434,20 @@ describe('a node that runs short of memory', () => {
     expect((await node.pod('late')).status).toMatchObject({ phase: 'Failed', reason: 'Evicted' })
     await node.advance(310_000)
     expect(await pressure()).toBe('False')
+  })
+})
+
+describe('manifests at a URL', () => {
+  const origin = { source: 'http', where: 'http://x/', nodeName: 'n1', nowMs: 0 } as const
+  const pod = (name: string) =>
+    `{kind: Pod, apiVersion: v1, metadata: {name: ${name}}, spec: {containers: [{name: c, image: i}]}}`
+  it('may be one pod, several or none', () => {
+    const names = (text: string) => staticPods(text, origin).map(({ metadata }) => metadata.name)
+    expect(names(pod('a'))).toEqual(['a-n1'])
+    expect(names(`{kind: PodList, apiVersion: v1, items: [${pod('a')}, ${pod('b')}]}`)).toEqual(['a-n1', 'b-n1'])
+    expect(names('{kind: PodList, apiVersion: v1, items: []}')).toEqual([])
+    expect(() => names('{kind: List, apiVersion: v1, items: []}')).toThrow('expected a Pod or a PodList')
+    expect(() => names('')).toThrow()
   })
 })
 

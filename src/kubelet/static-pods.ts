@@ -6,7 +6,7 @@ import { decode } from '../api/machinery/decode.ts'
 import { applyDefaults } from '../api/machinery/defaults.ts'
 import { freeze } from '../api/machinery/freeze.ts'
 import { parseYaml } from '../api/machinery/parse.ts'
-import type { Draft } from '../api/machinery/schema.ts'
+import type { Draft, Json, JsonObject } from '../api/machinery/schema.ts'
 import { every, rfc3339, type Timer } from '../ports/clock.ts'
 import type { KubeletContext } from './context.ts'
 import { referencesOf } from './references.ts'
@@ -40,15 +40,27 @@ export interface ManifestOrigin {
 }
 
 /** The pod that a manifest means on this node. Throws with what is wrong with it. */
-export function staticPod(text: string, origin: ManifestOrigin): Pod {
-  const parsed = parseYaml(text, { duplicates: false })
-  const { value } = decode<Draft<Pod>>(pods.schema, parsed.value)
+export const staticPod = (text: string, origin: ManifestOrigin): Pod =>
+  podOf(parseYaml(text, { duplicates: false }).value, origin)
+
+/** The pods of a manifest that is a Pod or a PodList. Throws with what is wrong with it. */
+export function staticPods(text: string, origin: ManifestOrigin): readonly Pod[] {
+  const { value } = parseYaml(text, { duplicates: false })
+  const isList = typeof value === 'object' && value !== null && !Array.isArray(value) && 'items' in value
+  if (!isList) return [podOf(value, origin)]
+  const { kind, items } = value as JsonObject
+  if (kind !== 'PodList' || !Array.isArray(items)) throw new Error('expected a Pod or a PodList')
+  return (items as readonly JsonObject[]).map((item) => podOf({ apiVersion: 'v1', kind: 'Pod', ...item }, origin))
+}
+
+function podOf(manifest: Json, origin: ManifestOrigin): Pod {
+  const { value } = decode<Draft<Pod>>(pods.schema, manifest)
   const draft = value
   if (draft.kind !== 'Pod') throw new Error(`expected a Pod, found ${draft.kind || 'nothing'}`)
   applyDefaults(pods.schema, draft)
   setPodDefaults(draft)
   const { source, where, nodeName, nowMs } = origin
-  const hash = fingerprint(`${nodeName}\n${where}\n${JSON.stringify(parsed.value)}`)
+  const hash = fingerprint(`${nodeName}\n${where}\n${JSON.stringify(manifest)}`)
   const { metadata, spec } = draft
   metadata.uid = hash
   metadata.name = `${metadata.name}-${nodeName.toLowerCase()}`
@@ -99,7 +111,6 @@ export function followStaticPods(context: KubeletContext, sink: StaticPodSink): 
 }
 
 const folderRelistMs = 20_000
-const urlPeriodMs = 20_000
 
 function followFolder(context: KubeletContext, path: string, sink: StaticPodSink, ready: () => void): () => void {
   const { disk, clock, log, nodeName } = context
@@ -183,7 +194,7 @@ function followUrl(context: KubeletContext, url: string, sink: StaticPodSink, re
     if (answer.body === last) return
     last = answer.body
     try {
-      sink.set('http', [staticPod(answer.body, { source: 'http', where: url, nodeName, nowMs: clock.now() })])
+      sink.set('http', staticPods(answer.body, { source: 'http', where: url, nodeName, nowMs: clock.now() }))
       ready()
     } catch (error) {
       // Boundary: a manifest that is wrong is told of; what ran before runs on.
@@ -191,6 +202,6 @@ function followUrl(context: KubeletContext, url: string, sink: StaticPodSink, re
     }
   }
   void poll()
-  const timer = every(clock, urlPeriodMs, poll)
+  const timer = every(clock, config.staticPodUrlPeriodMs, poll)
   return () => timer.cancel()
 }
