@@ -1,4 +1,10 @@
 // N1 to N5 on real pods: addresses, Services of every type, endpoints, names, and the API's own way to pods.
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kubectl } from '../kubectl/cluster.ts'
 import { able } from '../node/pods.ts'
@@ -178,5 +184,55 @@ describe.runIf(able)('the network of one node', () => {
     expect(missing.stderr).toContain('not found')
     const node = await get('node', '', '.items[0].metadata.name')
     expect(await raw(`/api/v1/nodes/${node}/proxy/healthz`)).toBe('ok')
+  })
+  test('N5: proxied bodies pass through as they come, however large, and so do connections that leave HTTP', async () => {
+    const MiB = 1 << 20
+    const size = 200 * MiB
+    const script = (path: string, ...lines: readonly string[]) =>
+      k.ok(
+        ['exec', '-i', 'web-a', '--', 'sh', '-c', `cat > ${path}; chmod +x ${path}`],
+        `#!/bin/sh\n${lines.join('\n')}\n`,
+      )
+    await inPod(k, 'web-a', `mkdir -p /tmp/www/cgi-bin; truncate -s ${size} /tmp/www/big`)
+    await script('/tmp/www/cgi-bin/count', String.raw`printf 'Content-Type: text/plain\r\n\r\n'`, 'wc -c')
+    await script(
+      '/tmp/echo',
+      'while read -r line; do [ "${#line}" -le 1 ] && break; done',
+      String.raw`printf 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'`,
+      'exec cat',
+    )
+    await inPod(k, 'web-a', 'socat TCP-LISTEN:9002,fork,reuseaddr EXEC:/tmp/echo >/dev/null 2>&1 &')
+    const folder = k.env['KUBECONFIG']?.replace(/\/kubeconfig$/, '') ?? ''
+    const { pid } = JSON.parse(readFileSync(`${folder}/cox.json`, 'utf8')) as { pid: number }
+    const memory = (field: string) =>
+      Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
+    // The peak begins anew.
+    writeFileSync(`/proc/${pid}/clear_refs`, '5')
+    const before = memory('VmRSS')
+    const proxy = spawn('kubectl', ['proxy', '--port=0'], { env: { ...process.env, ...k.env } })
+    try {
+      const said = await new Promise<string>((done) => proxy.stdout.once('data', (text: Buffer) => done(String(text))))
+      const port = /:(\d+)/.exec(said)?.[1] ?? ''
+      const pod = (number: number) => `/api/v1/namespaces/default/pods/web-a:${number}/proxy`
+      expect(onNode(`curl -s http://127.0.0.1:${port}${pod(8080)}/big | wc -c`)).toBe(String(size))
+      const send = `truncate -s ${size} ${folder}/big; curl -s -X POST -T ${folder}/big`
+      expect(onNode(`${send} http://127.0.0.1:${port}${pod(8080)}/cgi-bin/count`)).toBe(String(size))
+      expect(memory('VmHWM') - before).toBeLessThan(size)
+      const sent = randomBytes(MiB)
+      const headers = { connection: 'Upgrade', upgrade: 'websocket' }
+      const asked = http.get({ port: Number(port), path: `${pod(9002)}/`, headers })
+      const [, socket] = (await once(asked, 'upgrade')) as [unknown, Socket]
+      socket.write(sent)
+      const back: Buffer[] = []
+      let left = MiB
+      for await (const chunk of socket) {
+        back.push(chunk as Buffer)
+        left -= (chunk as Buffer).length
+        if (left <= 0) break
+      }
+      expect(Buffer.concat(back).equals(sent)).toBe(true)
+    } finally {
+      proxy.kill()
+    }
   })
 })
