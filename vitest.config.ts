@@ -9,7 +9,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts'],
-          testTimeout: 20_000,
+          // Ceilings, not waits: the simulation computes, and a busy machine takes ten times as long for it.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           // Modules hold no state of a run (nothing is registered by an import), so test files share them: most of the
           // time of an isolated run is spent on loading the same kinds a hundred times.
           isolate: false,
