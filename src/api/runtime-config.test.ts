@@ -12,11 +12,12 @@ describe('what is served', () => {
     const names = served('')
     expect(names).toContain('apps/v1/deployments')
     expect(names).toContain('apps/v1beta1/deployments')
+    expect(names).toContain('metrics.k8s.io/v1beta1/pods')
     expect(
       names.filter(
         (name) =>
           /(alpha|beta)/.test(name) &&
-          !/^(apps|extensions|batch|autoscaling|policy|networking.k8s.io\/v1beta1\/ingress|rbac)/.test(name),
+          !/^(apps|extensions|batch|autoscaling|policy|metrics|networking.k8s.io\/v1beta1\/ingress|rbac)/.test(name),
       ),
     ).toEqual([])
   })

@@ -36,9 +36,11 @@ interface Offered {
   readonly deprecation?: string
 }
 type Level = 'alpha' | 'beta' | undefined
+/** metrics.k8s.io is an add-on's with upstream, and beta for ever. */
+const addOns = new Set(['metrics.k8s.io'])
 /** Versions that upstream dropped are for old manifests, and on like the stable ones. */
-function levelOf({ version, deprecation }: Offered): Level {
-  if (deprecation !== undefined) return undefined
+function levelOf({ group, version, deprecation }: Offered): Level {
+  if (deprecation !== undefined || addOns.has(group)) return undefined
   if (version.includes('alpha')) return 'alpha'
   return version.includes('beta') ? 'beta' : undefined
 }
