@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
-import { isReady, type Kubectl, kubectlCluster, restarts, waitingReason } from '../kubectl/cluster.ts'
+import { isReady, type Kubectl, kubectlCluster, restarts, spawned, waitingReason } from '../kubectl/cluster.ts'
 import { able, initContainers, podOf } from './pods.ts'
 
 const phaseIs = (phase: string) => (pod: { status: { phase?: string | undefined } }) => pod.status.phase === phase
@@ -198,6 +198,41 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     const unlinked = await k.sh('unlinked', 'env')
     expect(unlinked).not.toContain('KNOWN_')
     expect(unlinked).toContain('KUBERNETES_SERVICE_HOST=')
+  })
+
+  it("P16: a terminal follows its size, and a program sees its input's end", async ({ expect }) => {
+    await k.apply(podOf('sized', { c: '' }))
+    await k.ready('sized')
+    const sized = (rows: number, columns: number) =>
+      `until [ "$(stty size)" = "${rows} ${columns}" ]; do sleep 0.1; done`
+    const inside = `${sized(30, 100)}; : >/tmp/seen; ${sized(41, 123)}; echo resized; exit 3`
+    const outside = `stty rows 30 cols 100
+      (until kubectl exec sized -- test -e /tmp/seen; do :; done; stty rows 41 cols 123 </dev/tty) &
+      kubectl exec -it sized -- sh -c '${inside}'`
+    const terminal = await spawned('script', ['--quiet', '--return', '--command', outside, '/dev/null'], k.env)
+    expect(terminal.stdout).toContain('resized')
+    expect(terminal.code).toBe(3)
+    expect(await k.ok(['exec', '-i', 'sized', '--', 'sh', '-c', 'cat; echo after'], 'input ')).toBe('input after\n')
+  })
+
+  it("the kubelet's paths are reached through the node's proxy, and kubectl top by them", async ({ expect }) => {
+    await k.apply(podOf('measured', { c: 'command: [sh, -c, "trap exit TERM; while :; do echo; sleep 0.1; done"]' }))
+    await k.ready('measured')
+    const node = (await k.ok(['get', 'nodes', '-o', 'name'])).trim().replace('node/', '')
+    const raw = (path: string) => k.ok(['get', '--raw', `/api/v1/nodes/${node}/proxy/${path}`])
+    expect(await raw('healthz')).toBe('ok')
+    expect(JSON.parse(await raw('stats/summary'))).toMatchObject({
+      node: { nodeName: node },
+      pods: expect.arrayContaining([
+        expect.objectContaining({ podRef: expect.objectContaining({ name: 'measured' }) }),
+      ]),
+    })
+    expect(await raw('pods')).toContain('"name":"measured"')
+    expect(await raw('metrics')).toMatch(/^kubelet_running_pods [1-9]/m)
+    expect(await raw('metrics/resource')).toMatch(/^pod_memory_working_set_bytes\{.*pod="measured"\} \d+ \d+$/m)
+    expect(await k.ok(['top', 'node', '--no-headers'])).toMatch(/^\S+ +[1-9]\d*m +\d+% +\d+Mi +\d+%/)
+    expect(await k.ok(['top', 'pod', 'measured', '--containers', '--no-headers'])).toMatch(/^measured +c +\d+m +\d+Mi/)
+    expect((await k.run(['get', '--raw', `/api/v1/nodes/${node}/proxy/none`])).code).toBe(1)
   })
 
   it('P22: a static pod lives by its manifest alone', async ({ expect }) => {
