@@ -155,6 +155,15 @@ describe('patch', () => {
     if (expected instanceof RegExp) expect(result).toMatch(expected)
     else expect(result).toEqual(expected)
   })
+  it.each(['merge-patch', 'strategic-merge-patch', 'json-patch'])(
+    'a %s+json that nests too deep is refused',
+    async (type) => {
+      let deep: unknown = 'x'
+      for (let i = 0; i < 2000; i++) deep = { a: deep }
+      const body = type === 'json-patch' ? [{ op: 'add', path: '/data', value: deep }] : { data: deep }
+      expect(await patch(`application/${type}+json`, body)).toMatch(/^400 .*exceeded max depth$/)
+    },
+  )
   it('is applied again when somebody else writes in between', async () => {
     const { call } = await testServer()
     await call('POST', maps, configMap('m'))

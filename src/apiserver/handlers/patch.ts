@@ -110,10 +110,10 @@ async function readPatch(
       return { parsed, apply: jsonPatch(value) }
     case 'application/merge-patch+json':
       mustBeObject(value)
-      return { parsed, apply: (object) => mergePatch(object, value) }
+      return { parsed, apply: (object) => merged(() => mergePatch(object, value)) }
     default: {
       mustBeObject(value)
-      return { parsed, apply: (object) => strategic(() => strategicMerge(schema, object, value)) }
+      return { parsed, apply: (object) => merged(() => strategicMerge(schema, object, value)) }
     }
   }
 }
@@ -165,11 +165,12 @@ function jsonPatch(value: Json): PatchFunction {
   }
 }
 
-function strategic<T>(merge: () => T): T {
+/** A patch that cannot be merged is its sender's fault. */
+function merged<T>(merge: () => T): T {
   try {
     return merge()
   } catch (error) {
-    if (error instanceof StrategicPatchError) throw badRequest(error.message)
+    if (error instanceof StrategicPatchError || error instanceof PatchError) throw badRequest(error.message)
     throw error
   }
 }

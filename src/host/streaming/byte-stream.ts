@@ -28,6 +28,8 @@ export function byteStreamOf(socket: Duplex, head?: Uint8Array): ByteStream {
     readable: { [Symbol.asyncIterator]: () => socket.iterator({ destroyOnReturn: false }) },
     async write(bytes) {
       if (broken !== undefined) throw broken
+      // Writing now would destroy the socket, and with it what is still to be read.
+      if (socket.writableEnded) throw new Error('the other end has closed the connection')
       if (bytes.length === 0 || socket.write(bytes)) return
       await new Promise<void>((resolve) => waiting.add(resolve))
       if (broken !== undefined && socket.writableLength > 0) throw broken

@@ -220,6 +220,23 @@ describe('connections', () => {
     await connection.closed
     await expect(connection.open({})).rejects.toThrow()
   })
+  test('what the peer said before it stopped listening is read to its end', async () => {
+    const sockets = await socketPair()
+    open.push(sockets)
+    const pipe = byteStreamOf(sockets.a)
+    let listening = true
+    const write = (bytes: Uint8Array) => (listening ? pipe.write(bytes) : Promise.reject(new Error('EPIPE')))
+    const client = createSpdyConnection({ ...pipe, write }, { role: 'client' })
+    const stdin = await client.open({ streamtype: 'stdin' })
+    const error = await client.open({ streamtype: 'error' })
+    listening = false
+    await expect(stdin.write(Buffer.from('too late'))).rejects.toThrow('EPIPE')
+    await expect(stdin.write(Buffer.from('again'))).rejects.toThrow('EPIPE')
+    sockets.b.write(dataFrame(error.id, 1, Buffer.from('{"status":"Success"}')))
+    expect(await collect(error.readable)).toBe('{"status":"Success"}')
+    sockets.b.end()
+    expect(await client.closed).toMatchObject({ message: 'EPIPE' })
+  })
   test('pings of the other side are answered', async () => {
     const sockets = await socketPair()
     open.push(sockets)

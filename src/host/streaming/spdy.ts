@@ -86,8 +86,20 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
   let tail: Promise<void> = Promise.resolve()
   const send = (frame: Uint8Array): Promise<void> => {
     const sent = tail.then(() => pipe.write(frame))
-    tail = sent.catch((error: unknown) => finish(error instanceof Error ? error : new Error(String(error))))
+    tail = sent.catch((error: unknown) => sendFailed(toError(error)))
     return sent
+  }
+  // A peer that no longer listens may have spoken before it closed, and the last it says is how the session ended: reading
+  // goes on to the end of what it sent.
+  let unsent: Error | undefined
+  const sendFailed = (error: Error) => {
+    if (over !== undefined || unsent !== undefined) return
+    unsent = error
+    wakeWriters()
+    setTimeout(() => {
+      finish(error)
+      pipe.destroy(error)
+    }, lingerMs).unref()
   }
   const sendQuietly = (frame: Uint8Array) => {
     send(frame).catch(() => undefined)
@@ -124,6 +136,7 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
     for (let at = 0; at < bytes.length; ) {
       for (;;) {
         if (entry.broken !== undefined) throw entry.broken
+        if (unsent !== undefined) throw unsent
         if (entry.localEnded) throw new SpdyError('write after end')
         if (roomFor(entry) > 0) break
         await new Promise<void>((resolve) => windowWaiters.push(resolve))
@@ -268,7 +281,7 @@ export function createSpdyConnection(pipe: ByteStream, options: SpdyOptions): Sp
       if (frame.control) await onControl(frame)
       else await onData(frame)
     }
-    finish(undefined)
+    finish(unsent)
     pipe.destroy()
   }
   run().catch((error: unknown) => {
