@@ -158,9 +158,10 @@ describe('a pod', () => {
       reason: 'Error',
       sandboxId: sandbox,
     })
-    const log = readFileSync(join(dataDir, 'logs', 'once.log'), 'utf8')
-    expect(log).toMatch(/ stdout F out hello\n/)
-    expect(log).toMatch(/ stderr F err\n/)
+    // The runtime copies a container's last words when it has told of its end.
+    const log = () => readFileSync(join(dataDir, 'logs', 'once.log'), 'utf8')
+    await expect.poll(log).toMatch(/ stdout F out hello\n/)
+    await expect.poll(log).toMatch(/ stderr F err\n/)
     await runtime.removeContainer(id)
     expect(await runtime.containerStatus(id)).toBeUndefined()
   })
