@@ -1,5 +1,5 @@
 // What a request costs in the API server itself: the same work as apiload, without sockets and without a client, in
-// microseconds of processor time per request. Run with: node bench/api-pipeline.mjs [COUNT]. With COUNT "grow": what a write
+// microseconds of processor time per request. Run with: node bench/run.mjs api-pipeline [COUNT]. With COUNT "grow": what a write
 // costs at 1,000 and at 100,000 objects.
 import { openMemoryStore } from '../src/store/memory.ts'
 import { createApiServer } from '../src/apiserver/server.ts'

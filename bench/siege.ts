@@ -1,5 +1,5 @@
 // A hundred thousand hostile requests against the API server: no crash, no hang, no 500, no write by a request that was
-// refused, and the memory comes back. Run with: node bench/siege.mjs [COUNT] [SEED]
+// refused, and the memory comes back. Run with: node --expose-gc bench/run.mjs siege [COUNT] [SEED]
 import fs from 'node:fs'
 import { builtinKinds } from '../src/api/kinds.ts'
 import { createApiServer } from '../src/apiserver/server.ts'

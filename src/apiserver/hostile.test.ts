@@ -4,7 +4,7 @@ import { besiege, countWhatIsLeft } from './testing/besiege.ts'
 import { hostileRequests } from './testing/hostile-requests.ts'
 import { admin, testServer } from './testing/server.ts'
 
-// bench/siege.mjs sends a hundred thousand of them.
+// bench/siege.ts sends a hundred thousand of them.
 it('answers hostile requests without a 500 and without writing what it refuses', { timeout: 120_000 }, async () => {
   const server = await testServer()
   const siege = { ...server, user: admin }
