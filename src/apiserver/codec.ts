@@ -1,5 +1,6 @@
 // Request bodies: bytes of some media type into an object of the resource's stored version, with the complaints in
 // upstream's words. What is unknown or doubled is refused, warned of or ignored as fieldValidation says.
+import { splitApiVersion } from '../api/machinery/api-version.ts'
 import { decode, DecodeError } from '../api/machinery/decode.ts'
 import { applyDefaults } from '../api/machinery/defaults.ts'
 import { ApiError, badRequest, invalid, invalidField, notSupportedField } from '../api/machinery/errors.ts'
@@ -150,7 +151,7 @@ export function decodeVersioned(
   }
   const kind = wordOf(data['kind'], expected)
   const apiVersion = wordOf(data['apiVersion'], resource.apiVersion)
-  const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
+  const [, version] = splitApiVersion(apiVersion)
   const cannot =
     complain ??
     ((why: string) =>

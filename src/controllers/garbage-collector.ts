@@ -1,6 +1,7 @@
 // Objects whose owners are all gone are deleted; owners that are deleted in the foreground wait for those that block
 // them; orphaning cuts the references. There is no graph beside the caches: an index by owner UID over every kind's
 // informer answers who depends on whom.
+import { splitApiVersion } from '../api/machinery/api-version.ts'
 import type { OwnerReference, KubeObject } from '../api/machinery/meta.ts'
 import { apiVersionOf, type Kind } from '../api/machinery/kind.ts'
 import { equal } from '../api/machinery/equal.ts'
@@ -92,8 +93,7 @@ class Graph {
       for (const object of watched.dependents.get(uid)) yield { watched, object }
   }
   kindOf(reference: OwnerReference): Watched | undefined {
-    const slash = reference.apiVersion.indexOf('/')
-    const group = slash === -1 ? '' : reference.apiVersion.slice(0, slash)
+    const [group] = splitApiVersion(reference.apiVersion)
     return this.byType.get(`${group}/${reference.kind}`)
   }
   /** The owner as the cache shows it. */

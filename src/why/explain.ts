@@ -1,4 +1,5 @@
 // Why an object is as it is: its kind's explainer, and for one that is being deleted, who still holds it.
+import { splitApiVersion } from '../api/machinery/api-version.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import { type Finding, sortedRemedies, well, type Why } from './answer.ts'
 import { explainers } from './explainers.ts'
@@ -22,7 +23,7 @@ const unexplained: Explain = () => Promise.resolve(well('there'))
 /** Reads what the object's state depends on, with the asker's rights, and explains it. */
 export async function explainObject(reader: Reader, object: KubeObject): Promise<Why> {
   const { kind, apiVersion, metadata } = object
-  const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
+  const [group] = splitApiVersion(apiVersion)
   const found = await findingOf(reader, object, explainers.get(`${group}/${kind}`) ?? unexplained)
   return {
     apiVersion: 'coxswain.dev/v1',

@@ -1,5 +1,6 @@
 // The rules of metadata, the same for every kind: names, labels, annotations, owners, finalizers, and what an update may
 // not change.
+import { splitApiVersion } from './api-version.ts'
 import { type FieldError, forbiddenField, invalidField, requiredField, tooLongField } from './errors.ts'
 import { equal } from './equal.ts'
 import type { Kind } from './kind.ts'
@@ -85,9 +86,7 @@ function validateOwners(owners: readonly OwnerReference[]): FieldError[] {
   let controller: OwnerReference | undefined
   owners.forEach((owner, i) => {
     const at = `metadata.ownerReferences[${i}]`
-    const slash = owner.apiVersion.indexOf('/')
-    const [group, version] =
-      slash < 0 ? ['', owner.apiVersion] : [owner.apiVersion.slice(0, slash), owner.apiVersion.slice(slash + 1)]
+    const [group, version] = splitApiVersion(owner.apiVersion)
     if (version === '') errors.push(invalidField(`${at}.apiVersion`, owner.apiVersion, 'version must not be empty'))
     for (const field of ['kind', 'name', 'uid'] as const) {
       if (owner[field] === '') errors.push(invalidField(`${at}.${field}`, '', `${field} must not be empty`))

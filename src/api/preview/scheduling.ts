@@ -45,19 +45,17 @@ const podGroupResourceClaim = object(`${P}PodGroupResourceClaim`, {
   resourceClaimName: optional(2, string()),
   resourceClaimTemplateName: optional(3, string()),
 })
+const podGroupResourceClaims = array(podGroupResourceClaim, {
+  listType: 'map',
+  listMapKeys: ['name'],
+  patchStrategy: 'merge,retainKeys',
+  patchMergeKey: 'name',
+})
 const podGroupTemplate = object(`${P}PodGroupTemplate`, {
   name: required(1, string()),
   schedulingPolicy: required(2, podGroupSchedulingPolicy),
   schedulingConstraints: optional(3, podGroupSchedulingConstraints),
-  resourceClaims: optional(
-    4,
-    array(podGroupResourceClaim, {
-      listType: 'map',
-      listMapKeys: ['name'],
-      patchStrategy: 'merge,retainKeys',
-      patchMergeKey: 'name',
-    }),
-  ),
+  resourceClaims: optional(4, podGroupResourceClaims),
   disruptionMode: optional(5, string()),
   priorityClassName: optional(6, string()),
   priority: optional(7, int32()),
@@ -84,15 +82,7 @@ const podGroupSpec = object(`${P}PodGroupSpec`, {
   podGroupTemplateRef: optional(1, podGroupTemplateReference),
   schedulingPolicy: required(2, podGroupSchedulingPolicy),
   schedulingConstraints: optional(3, podGroupSchedulingConstraints),
-  resourceClaims: optional(
-    4,
-    array(podGroupResourceClaim, {
-      listType: 'map',
-      listMapKeys: ['name'],
-      patchStrategy: 'merge,retainKeys',
-      patchMergeKey: 'name',
-    }),
-  ),
+  resourceClaims: optional(4, podGroupResourceClaims),
   disruptionMode: defaulted(5, string(), 'Pod', { publishDefault: true }),
   priorityClassName: optional(6, string()),
   priority: optional(7, int32()),

@@ -1,4 +1,5 @@
 // Bodies of subresources that are no object of the resource: Binding, Eviction, Scale, TokenRequest.
+import { splitApiVersion } from '../../api/machinery/api-version.ts'
 import { decode, DecodeError } from '../../api/machinery/decode.ts'
 import { badRequest } from '../../api/machinery/errors.ts'
 import { ParseError } from '../../api/machinery/parse.ts'
@@ -33,7 +34,7 @@ export function decodeBody<T>(value: unknown, expected: BodyKind): T {
   const data = (typeof value === 'object' && value !== null ? value : {}) as JsonObject
   const apiVersion = wordOf(data['apiVersion'], expected.apiVersions[0] ?? '')
   const kind = wordOf(data['kind'], expected.kind)
-  const version = apiVersion.slice(apiVersion.indexOf('/') + 1)
+  const [, version] = splitApiVersion(apiVersion)
   if (!expected.apiVersions.includes(apiVersion) || kind !== expected.kind) {
     throw badRequest(
       `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}: no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`,

@@ -1,4 +1,5 @@
 // The scale subresource of whatever has one, built in or not, found by what an object reference says: apiVersion and kind.
+import { splitApiVersion } from '../../api/machinery/api-version.ts'
 import { defineKind, type Kind } from '../../api/machinery/kind.ts'
 import { type KubeObject, kindSchema } from '../../api/machinery/meta.ts'
 import type { Client } from '../../client/client.ts'
@@ -15,10 +16,6 @@ export interface ScaleReference {
 }
 
 const plainSchema = kindSchema('', {})
-const splitVersion = (apiVersion: string): readonly [string, string] => {
-  const at = apiVersion.indexOf('/')
-  return at === -1 ? ['', apiVersion] : [apiVersion.slice(0, at), apiVersion.slice(at + 1)]
-}
 /** What the server said of a request that failed. */
 export function failureOf(text: string, status: number): string {
   try {
@@ -37,7 +34,7 @@ export function createScales(client: Client) {
     const id = `${apiVersion} ${kind}`
     const known = kinds.get(id)
     if (known !== undefined) return known
-    const [group, version] = splitVersion(apiVersion)
+    const [group, version] = splitApiVersion(apiVersion)
     const { text, status } = await client.raw(group === '' ? `/api/${version}` : `/apis/${apiVersion}`)
     const resources =
       status === 200 ? (JSON.parse(text) as { resources: readonly { name: string; kind: string }[] }).resources : []

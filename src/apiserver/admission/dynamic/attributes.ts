@@ -1,4 +1,5 @@
 // A request as webhooks and policies see it: in the version that they asked for, whatever version the client used.
+import { splitApiVersion } from '../../../api/machinery/api-version.ts'
 import { decode } from '../../../api/machinery/decode.ts'
 import { applyDefaults } from '../../../api/machinery/defaults.ts'
 import { equal } from '../../../api/machinery/equal.ts'
@@ -43,12 +44,8 @@ export class Attributes {
   kindIn(version: ServedResource): GroupVersionKind {
     const { shape } = this
     if (shape === undefined) return { group: version.group, version: version.version, kind: version.kind.kind }
-    const slash = shape.apiVersion.indexOf('/')
-    return {
-      group: slash < 0 ? '' : shape.apiVersion.slice(0, slash),
-      version: shape.apiVersion.slice(slash + 1),
-      kind: shape.kind,
-    }
+    const [group, reviewed] = splitApiVersion(shape.apiVersion)
+    return { group, version: reviewed, kind: shape.kind }
   }
   /** Namespace as requests have it: a Namespace is in itself. */
   get namespace(): string {
