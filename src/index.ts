@@ -45,6 +45,8 @@ export type { Store } from './store/store.ts'
 export { openMemoryStore } from './store/memory.ts'
 
 export { createClient } from './client/api-client.ts'
+export { messagePortTransport, type MessagePortLike, serveMessagePort } from './client/message-port.ts'
+export type { Transport } from './ports/transport.ts'
 export type {
   Client,
   Input,

@@ -1,6 +1,16 @@
 // What a test of somebody else's software writes: the public library, nothing else.
+import { once } from 'node:events'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
-import { configMaps, pods, simPorts, startCluster, startSimCluster } from '../../src/index.ts'
+import {
+  configMaps,
+  deployments,
+  pods,
+  serveMessagePort,
+  simPorts,
+  startCluster,
+  startSimCluster,
+} from '../../src/index.ts'
 
 test('a cluster is a value: startCluster over simulated ports', async () => {
   const ports = simPorts({ seed: 7 })
@@ -36,4 +46,31 @@ test('a day passes in a moment when nodes speak up seldom, and a pod that does n
   expect(dayMs).toBeLessThan(10_000)
   await cluster.checkers.verify()
   await cluster.stop()
+})
+
+test('an operator on a thread of its own works over a message port, with the rights of its user', async () => {
+  const cluster = await startSimCluster({ seed: 9, journal: false })
+  const { port1, port2 } = new MessageChannel()
+  const disconnect = serveMessagePort(port2, cluster.api.transport({ name: 'operator', groups: ['system:masters'] }))
+  const operator = new Worker(new URL('operator-thread.mjs', import.meta.url), {
+    workerData: { port: port1 },
+    transferList: [port1],
+  })
+  try {
+    await cluster.run(
+      cluster.client.resource(configMaps).create({
+        metadata: { name: 'shop', namespace: 'default', labels: { app: '' } },
+        data: { replicas: '3' },
+      }),
+    )
+    expect(await once(operator, 'message')).toEqual(['shop'])
+    await cluster.advance(60_000)
+    const deployment = await cluster.client.resource(deployments).get('shop', 'default')
+    expect(deployment.status?.readyReplicas).toBe(3)
+    expect(deployment.metadata.managedFields?.[0]?.manager).toBe('app-operator')
+  } finally {
+    await operator.terminate()
+    disconnect()
+    await cluster.stop()
+  }
 })

@@ -1,16 +1,35 @@
-import { describe, expect, it } from 'vitest'
+import { MessageChannel } from 'node:worker_threads'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import type { Transport } from '../ports/transport.ts'
 import { ApiError } from '../api/machinery/errors.ts'
 import { createClient } from './api-client.ts'
 import type { WatchEvent } from './client.ts'
-import { fakeApi } from './testing/fake-api.ts'
+import { messagePortTransport, serveMessagePort } from './message-port.ts'
+import { type FakeApi, fakeApi } from './testing/fake-api.ts'
 import { type Note, notes } from './testing/fixtures.ts'
 
 const note = (name: string, data: Record<string, string> = {}) => ({ metadata: { name, namespace: 'ns' }, data })
 
-describe.each(['objects', 'bytes'] as const)('client over %s', (encoding) => {
+/** The fake at the other end of a message channel, which ends with the test. */
+function overPort(): { readonly api: FakeApi; readonly transport: Transport } {
+  const api = fakeApi('objects')
+  const { port1, port2 } = new MessageChannel()
+  onTestFinished(serveMessagePort(port2, api))
+  return { api, transport: messagePortTransport(port1) }
+}
+const direct = (encoding: 'objects' | 'bytes') => () => {
+  const api = fakeApi(encoding)
+  return { api, transport: api }
+}
+
+describe.each([
+  ['objects', direct('objects')],
+  ['bytes', direct('bytes')],
+  ['a message port', overPort],
+] as const)('client over %s', (_, carrier) => {
   it('writes and reads, with paths and types filled in', async () => {
-    const api = fakeApi(encoding)
-    const resource = createClient(api).resource(notes)
+    const { api, transport } = carrier()
+    const resource = createClient(transport).resource(notes)
     const created = await resource.create(note('a', { x: '1' }), { fieldManager: 'me' })
     expect(created).toMatchObject({ apiVersion: 'test.cox/v1', kind: 'Note', data: { x: '1' } })
     expect(Object.isFrozen(created.metadata)).toBe(true)
@@ -31,27 +50,27 @@ describe.each(['objects', 'bytes'] as const)('client over %s', (encoding) => {
     ])
   })
   it('turns a Status into an ApiError', async () => {
-    const resource = createClient(fakeApi(encoding)).resource(notes)
+    const resource = createClient(carrier().transport).resource(notes)
     const error = await resource.get('gone', 'ns').catch((e: unknown) => e)
     expect(error).toBeInstanceOf(ApiError)
     expect(error).toMatchObject({ reason: 'NotFound', code: 404, message: 'notes "gone" not found' })
   })
   it('turns an answer that is no Status into an ApiError with its text', async () => {
-    const api = fakeApi(encoding)
+    const { api, transport } = carrier()
     api.intercept = () => ({
       status: 503,
       headers: { 'content-type': 'text/plain' },
       body: new TextEncoder().encode('no backend\n'),
     })
-    const error = await createClient(api)
+    const error = await createClient(transport)
       .resource(notes)
       .get('a', 'ns')
       .catch((e: unknown) => e)
     expect(error).toMatchObject({ reason: 'ServiceUnavailable', code: 503, message: 'no backend' })
   })
   it('watches until aborted, and leaves no watcher behind', async () => {
-    const api = fakeApi(encoding)
-    const resource = createClient(api).resource(notes)
+    const { api, transport } = carrier()
+    const resource = createClient(transport).resource(notes)
     const stop = new AbortController()
     const events: WatchEvent<Note>[] = []
     await resource.create(note('a'))
@@ -61,12 +80,12 @@ describe.each(['objects', 'bytes'] as const)('client over %s', (encoding) => {
       else stop.abort()
     }
     expect(events.map((e) => e.type)).toEqual(['ADDED', 'DELETED'])
-    expect(api.watchers).toBe(0)
+    await vi.waitFor(() => expect(api.watchers).toBe(0))
   })
   it('throws what an ERROR event or an expired watch says', async () => {
-    const api = fakeApi(encoding)
+    const { api, transport } = carrier()
     api.compact()
-    const watch = createClient(api).resource(notes).watch({ resourceVersion: '2' })
+    const watch = createClient(transport).resource(notes).watch({ resourceVersion: '2' })
     await expect(watch[Symbol.asyncIterator]().next()).rejects.toMatchObject({ reason: 'Expired', code: 410 })
   })
 })

@@ -26,6 +26,7 @@ export interface FakeApi extends Transport {
   readonly watchers: number
 }
 
+const decoder = new TextDecoder()
 const failure = (error: ApiError): TransportResponse => ({
   status: error.code,
   headers: { 'content-type': 'application/json' },
@@ -119,7 +120,7 @@ export function fakeApi(encode: 'objects' | 'bytes' = 'objects'): FakeApi {
     const path = url.pathname.replace(/\/status$/, '')
     const name = path.slice(path.lastIndexOf('/') + 1)
     const current = objects.get(path)
-    const body = request.object as Stored
+    const body = (request.body === undefined ? request.object : JSON.parse(decoder.decode(request.body))) as Stored
     const resource = { group: '', resource: collectionOf(path).split('/').at(-1) ?? '' }
     switch (request.method) {
       case 'POST': {
