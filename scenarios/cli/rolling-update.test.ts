@@ -7,6 +7,7 @@ import type { Pod } from '../../src/api/core/pod.ts'
 import type { ReplicationController } from '../../src/api/core/replication-controller.ts'
 import { spawned } from '../kubectl/cluster.ts'
 import { type TestCluster, testCluster } from './cox.ts'
+import { kubectlFile } from '../kubectl/binary.ts'
 
 let cluster: TestCluster
 let env: Record<string, string>
@@ -19,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => cluster.remove())
 
 async function kubectl(args: readonly string[], input?: string): Promise<string> {
-  const { code, stdout, stderr } = await spawned('kubectl', args, env, input)
+  const { code, stdout, stderr } = await spawned(kubectlFile, args, env, input)
   if (code !== 0) throw new Error(stderr)
   return stdout
 }

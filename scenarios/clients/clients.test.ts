@@ -1,23 +1,11 @@
 // Clients that others wrote, against a real cluster: @kubernetes/client-node with an operator made of it, and a Helm chart.
-import { execFileSync } from 'node:child_process'
 import { PassThrough, Writable } from 'node:stream'
 import * as k8s from '@kubernetes/client-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { able } from '../kubectl/binary.ts'
 import { type Kubectl, kubectlCluster } from '../kubectl/cluster.ts'
 import { chart } from './chart.ts'
 import { startOperator, websites, type Website } from './operator.ts'
-
-const hasKubectl = (() => {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
-    throw error
-  }
-})()
-const able = process.getuid?.() === 0 && hasKubectl
-if (!able && process.env['CI'] === 'true') throw new Error('these scenarios need root and kubectl')
 
 /** Client-node ends the streams that it writes to, so each call needs one of its own. */
 function collector() {

@@ -8,6 +8,7 @@ import type { Pod } from '../../src/api/core/pod.ts'
 import { type Result, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { nginxArchive } from '../images/nginx.ts'
+import { kubectlFile } from './binary.ts'
 
 export interface Kubectl {
   /** Runs kubectl; never rejects for an exit code. */
@@ -64,7 +65,7 @@ export async function kubectlCluster(name: string): Promise<Kubectl> {
     must(await cluster.run(['image', 'load', path]))
   }
   const env = { KUBECONFIG: join(cluster.dataDir, 'kubeconfig') }
-  const run = (args: readonly string[], input?: string) => spawned('kubectl', args, env, input)
+  const run = (args: readonly string[], input?: string) => spawned(kubectlFile, args, env, input)
   const ok = async (args: readonly string[], input?: string) => must(await run(args, input))
   const pod = async (podName: string) => JSON.parse(await ok(['get', 'pod', podName, '-o', 'json'])) as Pod
   const podIs: Kubectl['podIs'] = async (podName, check, timeoutMs = 120_000) => {

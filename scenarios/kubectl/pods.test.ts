@@ -1,24 +1,11 @@
 // Rows P, C, S and A of the scenarios on real containers, by kubectl. The pods of a test have names of their own, so the
 // tests run side by side on one cluster.
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
+import { able } from './binary.ts'
 import { isReady, type Kubectl, kubectlCluster, manifests, restarts, spawned, waitingReason } from './cluster.ts'
-
-const hasKubectl = (() => {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
-    throw error
-  }
-})()
-const able = process.getuid?.() === 0 && hasKubectl
-if (!able && process.env['CI'] === 'true') throw new Error('these scenarios need root and kubectl')
-if (!able) console.warn('skipped: these scenarios need root and kubectl')
 
 const one = (name: string, container: string, more = ''): string => `
 apiVersion: v1

@@ -2,11 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { able } from './binary.ts'
 import { type Kubectl, kubectlCluster } from './cluster.ts'
-
-const able = process.getuid?.() === 0
-if (!able && process.env['CI'] === 'true') throw new Error('these scenarios need root')
-if (!able) console.warn('skipped: these scenarios need root')
 
 const deployment = (name: string, image: string, more = '') => `
 apiVersion: apps/v1

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kubectl } from '../kubectl/cluster.ts'
-import { able } from '../node/pods.ts'
+import { able } from '../kubectl/binary.ts'
 import { client, eventually, httpGet, inPod, networkCluster, onNode, server, udpAsk } from './network.ts'
 
 const service = (name: string, app: string) => `

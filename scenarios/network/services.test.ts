@@ -7,8 +7,9 @@ import http from 'node:http'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kubectl } from '../kubectl/cluster.ts'
-import { able } from '../node/pods.ts'
+import { able } from '../kubectl/binary.ts'
 import { client, eventually, httpGet, inPod, networkCluster, onNode, server, udpAsk } from './network.ts'
+import { kubectlFile } from '../kubectl/binary.ts'
 
 describe.runIf(able)('the network of one node', () => {
   let k: Kubectl
@@ -209,7 +210,7 @@ describe.runIf(able)('the network of one node', () => {
     // The peak begins anew.
     writeFileSync(`/proc/${pid}/clear_refs`, '5')
     const before = memory('VmRSS')
-    const proxy = spawn('kubectl', ['proxy', '--port=0'], { env: { ...process.env, ...k.env } })
+    const proxy = spawn(kubectlFile, ['proxy', '--port=0'], { env: { ...process.env, ...k.env } })
     try {
       const said = await new Promise<string>((done) => proxy.stdout.once('data', (text: Buffer) => done(String(text))))
       const port = /:(\d+)/.exec(said)?.[1] ?? ''

@@ -15,7 +15,7 @@ import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { isReady } from '../kubectl/cluster.ts'
-import { able } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
 import { commandOf, kill, podLeftovers, processes } from './host-view.ts'
 
 const rounds = Number(process.env['FAULT_ROUNDS'] ?? 1)

@@ -11,7 +11,8 @@ import { cox } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { isReady, type Kubectl, kubectlCluster, restarts } from '../kubectl/cluster.ts'
 import { kill, podLeftovers, processes } from './host-view.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 describe.runIf(able)('what breaks under a pod', () => {
   let k: Kubectl

@@ -18,7 +18,8 @@ import { type GrpcServer, serveGrpc, serves } from '../../src/host/wire/grpc-ser
 import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 const config = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

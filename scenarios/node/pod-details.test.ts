@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { type Kubectl, kubectlCluster, restarts } from '../kubectl/cluster.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 describe.runIf(able).concurrent('the finer print of a pod', () => {
   let k: Kubectl

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { isReady, type Kubectl, kubectlCluster, restarts, spawned, waitingReason } from '../kubectl/cluster.ts'
-import { able, initContainers, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { initContainers, podOf } from './pods.ts'
 
 const phaseIs = (phase: string) => (pod: { status: { phase?: string | undefined } }) => pod.status.phase === phase
 

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { Node } from '../../src/api/core/node.ts'
 import { type Kubectl, kubectlCluster, waitingReason } from '../kubectl/cluster.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 describe.runIf(able).concurrent('the security of a pod', () => {
   let k: Kubectl

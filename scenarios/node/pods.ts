@@ -1,20 +1,4 @@
 // What the scenarios of the node share: whether they can run here, and pods in a few lines.
-import { execFileSync } from 'node:child_process'
-
-const hasKubectl = (() => {
-  try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore' })
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
-    throw error
-  }
-})()
-/** Real containers, driven by kubectl. In CI that is a must. */
-export const able = process.getuid?.() === 0 && hasKubectl
-if (!able && process.env['CI'] === 'true') throw new Error('these scenarios need root and kubectl')
-if (!able) console.warn('skipped: these scenarios need root and kubectl')
-
 const indented = (text: string, spaces: number) => text.replace(/^(?=.)/gm, ' '.repeat(spaces))
 
 /** A pod of busybox containers; `spec` and the containers are YAML. A container without a command sleeps. */

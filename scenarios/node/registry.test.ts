@@ -9,7 +9,7 @@ import { serviceAccounts } from '../../src/api/core/service-account.ts'
 import type { Client } from '../../src/client/client.ts'
 import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
-import { able } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
 import { hasRegistry, hostsToml, type Registry, startRegistry, user } from './registry.ts'
 
 describe.runIf(able && hasRegistry)('a private registry', () => {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { Pod } from '../../src/api/core/pod.ts'
 import { type Kubectl, kubectlCluster } from '../kubectl/cluster.ts'
 import { ending, type Outcome, restartTable, type Row } from '../restart-table.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 /** What a container does first; when it is started again it stays. */
 const script = (action: string) =>

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import type { PersistentVolume } from '../../src/api/core/persistent-volume.ts'
 import type { PersistentVolumeClaim } from '../../src/api/core/persistent-volume-claim.ts'
 import { type Kubectl, kubectlCluster } from '../kubectl/cluster.ts'
-import { able, podOf } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
+import { podOf } from './pods.ts'
 
 const claimOf = (name: string, more = '') => `
 apiVersion: v1

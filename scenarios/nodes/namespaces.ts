@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cox, type Result } from '../cli/cox.ts'
 import { spawned } from '../kubectl/cluster.ts'
+import { kubectlFile } from '../kubectl/binary.ts'
 
 export interface Nodes {
   readonly names: readonly string[]
@@ -128,7 +129,7 @@ export async function startNodes(
     for (const node of names) must(await coxIn(node, ['image', 'load', path]))
   }
   const env = { KUBECONFIG: kubeconfig }
-  const run = (args: readonly string[], input?: string) => spawned('kubectl', args, env, input)
+  const run = (args: readonly string[], input?: string) => spawned(kubectlFile, args, env, input)
   return {
     names,
     folder,

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pod } from '../../src/api/core/pod.ts'
 import { busyboxArchive } from '../images/busybox.ts'
-import { able } from '../node/pods.ts'
+import { able } from '../kubectl/binary.ts'
 import { type Nodes, startNodes } from './namespaces.ts'
 
 const web = `

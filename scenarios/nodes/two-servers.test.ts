@@ -7,6 +7,7 @@ import { type EtcdServer, hasEtcd, startEtcd } from '../../src/store/testing/etc
 import { type Result, type TestCluster, testCluster } from '../cli/cox.ts'
 import { spawned } from '../kubectl/cluster.ts'
 import { eventually } from '../network/network.ts'
+import { kubectlFile } from '../kubectl/binary.ts'
 
 const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
 const service = (name: string, spec: string) =>
@@ -26,7 +27,7 @@ describe.runIf(hasEtcd())('two servers on one etcd', () => {
   let etcd: EtcdServer
   const servers: TestCluster[] = []
   const kubectl = (i: number, args: readonly string[], input?: string): Promise<Result> =>
-    spawned('kubectl', args, { KUBECONFIG: join(servers[i]?.dataDir ?? '', 'kubeconfig') }, input)
+    spawned(kubectlFile, args, { KUBECONFIG: join(servers[i]?.dataDir ?? '', 'kubeconfig') }, input)
   const ok = async (i: number, args: readonly string[], input?: string): Promise<string> => {
     const { code, stdout, stderr } = await kubectl(i, args, input)
     if (code !== 0) throw new Error(stderr)
