@@ -4,6 +4,7 @@ import { ApiError } from './api/machinery/errors.ts'
 import type { Kind } from './api/machinery/kind.ts'
 import { servedKinds } from './api/runtime-config.ts'
 import type { ApiServer, ApiServerOptions } from './apiserver/server.ts'
+import type { Component } from './apiserver/context.ts'
 import { createApiServer } from './apiserver/server.ts'
 import { createClient } from './client/api-client.ts'
 import type { Client } from './client/client.ts'
@@ -95,6 +96,11 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   const store = options.store ?? openMemoryStore({ clock })
   const nodes = new Map<string, ClusterNode>()
   let scheduler: Scheduler | undefined
+  const controllers = options.controllers ?? allControllers
+  const components = new Set<Component>([
+    ...(options.scheduler === false ? [] : (['scheduler'] as const)),
+    ...(controllers.length === 0 ? [] : (['controller-manager'] as const)),
+  ])
   const api = await createApiServer({
     store,
     kinds: options.kinds ?? servedKinds(),
@@ -104,6 +110,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     identity: ports.identity,
     nodes: localDialer(nodes, options.dialer),
     advice: () => scheduler,
+    components,
     ...(ports.defer === undefined ? {} : { defer: ports.defer }),
     ...(ports.outgoing === undefined ? {} : { outgoing: ports.outgoing }),
     ...(options.settings === undefined ? {} : { settings: options.settings }),
@@ -135,7 +142,6 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
     ...(options.settings?.port === undefined ? {} : { reservedPorts: [options.settings.port] }),
     ...options.controllerSettings,
   }
-  const controllers = options.controllers ?? allControllers
   if (controllers.length > 0)
     run('kube-controller-manager', managerClient, () =>
       startControllers(controllers, {

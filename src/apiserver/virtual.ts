@@ -1,4 +1,5 @@
 // Resources that are told, not stored: a review or a measurement is answered at once and nothing remains.
+import { readComponentStatuses } from './component-statuses.ts'
 import type { ResourceRequest } from './context.ts'
 import type { ServedResource } from './resources.ts'
 import type { Outcome } from './responders/outcome.ts'
@@ -10,6 +11,7 @@ type VirtualHandler = (call: ResourceRequest) => Promise<Outcome>
 /** Handlers by group and plural, then by verb. */
 const virtual: Readonly<Record<string, { readonly [verb: string]: VirtualHandler }>> = {
   '/bindings': { create: bindPod },
+  '/componentstatuses': { get: readComponentStatuses, list: readComponentStatuses },
   'authentication.k8s.io/selfsubjectreviews': { create: selfSubjectReview },
   'authentication.k8s.io/tokenreviews': { create: tokenReview },
   'authorization.k8s.io/localsubjectaccessreviews': { create: accessReview },

@@ -119,5 +119,5 @@ export const defaultKubeletConfig: KubeletConfig = {
   shutdownGraceCriticalSeconds: 0,
   shutdownGraceByPriority: [],
   providerId: undefined,
-  version: 'v1.36.0',
+  version: 'v1.36.2+coxswain',
 }

@@ -38,5 +38,4 @@ export const componentStatuses = defineKind<ComponentStatus>({
     columns: [nameColumn, column('Status'), column('Message'), column('Error')],
     row: (c) => [c.metadata.name, ...healthCells(c)],
   },
-  warnings: () => ['v1 ComponentStatus is deprecated in v1.19+'],
 })

@@ -102,6 +102,8 @@ export function servedResources(kinds: readonly Kind<never>[]): ServedResource[]
     const others = (kind.versions ?? []).map(
       (older): ServedResource => ({
         ...common,
+        // Once is enough in `kubectl get all`: another group's view of the same objects is asked for by name.
+        categories: older.group === kind.group ? common.categories : [],
         older,
         group: older.group,
         version: older.version,

@@ -1,5 +1,6 @@
 // What a handler answers before it is put into the form that the client wants.
 import type { KubeObject } from '../../api/machinery/meta.ts'
+import type { TableDefinition } from '../../api/machinery/kind.ts'
 import type { ApiResponse } from '../request.ts'
 import type { Entry } from '../storage/collection.ts'
 
@@ -9,7 +10,13 @@ export type Outcome =
   /** An object of the request's resource that is not stored as it is (dry-run). In the stored version. */
   | { readonly kind: 'unstored'; readonly status: number; readonly object: object }
   /** Any other object, in its final version: Status, Scale, TokenRequest, Table. */
-  | { readonly kind: 'object'; readonly status: number; readonly object: object }
+  | {
+      readonly kind: 'object'
+      readonly status: number
+      readonly object: object
+      /** How it is printed; without one it is answered as it is, however it was asked for. */
+      readonly table?: TableDefinition<never>
+    }
   | {
       readonly kind: 'list'
       readonly entries: readonly Entry[]

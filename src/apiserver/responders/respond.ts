@@ -2,7 +2,8 @@
 import { ApiError, badRequest } from '../../api/machinery/errors.ts'
 import { freeze } from '../../api/machinery/freeze.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
-import type { IncludeObject } from '../../api/machinery/table.ts'
+import type { TableDefinition } from '../../api/machinery/kind.ts'
+import { type IncludeObject, type MetaVersion, tableOf } from '../../api/machinery/table.ts'
 import type { ResourceRequest, ServerContext } from '../context.ts'
 import type { ApiRequest, ApiResponse, Headers } from '../request.ts'
 import { utf8 } from '../storage/layout.ts'
@@ -43,13 +44,9 @@ export function respond(call: ResourceRequest, negotiated: Negotiated, outcome: 
   if (call.request.wantsObjects === true) return respondObject(call, outcome)
   if (outcome.kind === 'object') {
     const headers = headersOf(negotiated.contentType, call.warnings)
-    const pretty = isPretty(call)
-    return {
-      kind: 'bytes',
-      status: outcome.status,
-      headers,
-      body: pretty ? prettyJson(outcome.object) : encodeObject(negotiated.encoding, outcome.object),
-    }
+    const object = printed(call, negotiated, outcome)
+    const body = isPretty(call) ? prettyJson(object) : encodeObject(negotiated.encoding, object)
+    return { kind: 'bytes', status: outcome.status, headers, body }
   }
   const view = viewOf(call.resource, negotiated, includeObjectOf(call), call.server.clock)
   const headers = headersOf(view.contentType, call.warnings)
@@ -72,6 +69,23 @@ export function respond(call: ResourceRequest, negotiated: Negotiated, outcome: 
   }
   if (isPretty(call) && negotiated.encoding === 'json') body = prettyJson(JSON.parse(new TextDecoder().decode(body)))
   return { kind: 'bytes', status: outcome.kind === 'list' ? 200 : outcome.status, headers, body }
+}
+
+/** A Table of an object that is of another kind than the request's resource, where one is asked for and can be made. */
+function printed(call: ResourceRequest, negotiated: Negotiated, outcome: Extract<Outcome, { kind: 'object' }>): object {
+  if (negotiated.as !== 'table' || outcome.table === undefined) return outcome.object
+  const object = outcome.object as KubeObject
+  const { resourceVersion } = object.metadata
+  return tableOf(
+    outcome.table as TableDefinition<KubeObject>,
+    [object],
+    { resourceVersion },
+    {
+      nowMs: call.server.clock.now(),
+      includeObject: includeObjectOf(call),
+      version: negotiated.metaVersion as MetaVersion,
+    },
+  )
 }
 
 const isPretty = (call: ResourceRequest): boolean => {

@@ -1,7 +1,9 @@
 // The scale subresource: the number of replicas of anything that has one, in one shape for all of them.
 import { badRequest, type FieldError, invalid, invalidField } from '../../api/machinery/errors.ts'
+import { ageCell } from '../../api/machinery/age.ts'
+import { ageColumn, column, nameColumn } from '../../api/core/workload-table.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
-import type { ScaleMapping } from '../../api/machinery/kind.ts'
+import type { ScaleMapping, TableDefinition } from '../../api/machinery/kind.ts'
 import { formatSelector, selectorOf } from '../../api/machinery/labels.ts'
 import type { KubeObject, LabelSelector } from '../../api/machinery/meta.ts'
 import type { Json, JsonObject } from '../../api/machinery/schema.ts'
@@ -26,7 +28,7 @@ interface Scale {
 export const scale: SubresourceHandlers = {
   async get(call) {
     const entry = await currentEntry(call)
-    return { kind: 'object', status: 200, object: scaleOf(call, await objectIn(call.resource, entry)) }
+    return shown(scaleOf(call, await objectIn(call.resource, entry)))
   },
   async update(call) {
     const wanted = await readBodyOf<Scale>(call, expected)
@@ -37,6 +39,17 @@ export const scale: SubresourceHandlers = {
     return write(call, (current) => decodeBody<Scale>(apply(current as unknown as Json), expected))
   },
 }
+
+const table: TableDefinition<ReturnType<typeof scaleOf>> = {
+  columns: [nameColumn, column('Desired', 'integer'), column('Available', 'integer'), ageColumn],
+  row: ({ metadata, spec, status }, nowMs) => [
+    metadata.name,
+    spec.replicas ?? 0,
+    status.replicas,
+    ageCell(metadata.creationTimestamp, nowMs),
+  ],
+}
+const shown = (object: object): Outcome => ({ kind: 'object', status: 200, object, table })
 
 async function write(call: ResourceRequest, decide: (current: object) => Scale): Promise<Outcome> {
   const mapping = mappingOf(call)
@@ -69,7 +82,7 @@ async function write(call: ResourceRequest, decide: (current: object) => Scale):
       : outcome.kind === 'unstored'
         ? outcome.object
         : undefined
-  return object === undefined ? outcome : { kind: 'object', status: 200, object: scaleOf(call, object as KubeObject) }
+  return object === undefined ? outcome : shown(scaleOf(call, object as KubeObject))
 }
 
 /** Admission sees a Scale, and may change its replicas. */
