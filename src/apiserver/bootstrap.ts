@@ -4,9 +4,11 @@
 import { dayOf, trackingConfigMap, trackingSince } from '../api/core/legacy-token.ts'
 import { ApiError } from '../api/machinery/errors.ts'
 import { systemPriorityClasses } from '../api/scheduling/priority-class.ts'
+import type { Identity } from '../ports/identity.ts'
 import { bootstrapPolicy } from './bootstrap-policy.ts'
 import { known } from './authentication/authenticator.ts'
-import type { ServerContext } from './context.ts'
+import { frontProxyHeaders } from './authentication/front-proxy.ts'
+import type { FrontProxies, ServerContext, ServerSettings } from './context.ts'
 import { dispatchResource } from './dispatch.ts'
 import type { UserInfo } from './request.ts'
 import { resolveRequestInfo } from './request-info.ts'
@@ -46,23 +48,39 @@ export async function bootstrap(server: ServerContext): Promise<void> {
   ])
 }
 
+/** Whom this server believes, and servers behind it: itself, and the proxies that its flags name. */
+export function trustedFrontProxies(
+  { frontProxy }: Identity,
+  { frontProxies }: Pick<ServerSettings, 'frontProxies'>,
+): FrontProxies | undefined {
+  if (frontProxy === undefined) return frontProxies
+  const own = { caPem: frontProxy.caPem, allowedNames: [frontProxy.commonName] }
+  if (frontProxies === undefined) return own
+  const { caPem, allowedNames } = frontProxies
+  return {
+    caPem: `${own.caPem.trimEnd()}\n${caPem}`,
+    allowedNames: allowedNames.length === 0 ? [] : [...new Set([...own.allowedNames, ...allowedNames])],
+  }
+}
+
 /** How servers behind this one know whom to believe: clients' certificates, and this server's word for who asks. */
 async function publishAuthentication(server: ServerContext): Promise<void> {
-  const { ca, frontProxy } = server.identity
+  const { ca } = server.identity
+  const proxies = trustedFrontProxies(server.identity, server.options)
   await keep(server, 'v1', 'configmaps', 'kube-system', {
     kind: 'ConfigMap',
     metadata: { name: 'extension-apiserver-authentication' },
     data: {
       'client-ca-file': ca.certificatePem,
-      ...(frontProxy === undefined
+      ...(proxies === undefined
         ? {}
         : {
-            'requestheader-allowed-names': JSON.stringify([frontProxy.commonName]),
-            'requestheader-client-ca-file': frontProxy.caPem,
-            'requestheader-extra-headers-prefix': '["X-Remote-Extra-"]',
-            'requestheader-group-headers': '["X-Remote-Group"]',
-            'requestheader-uid-headers': '["X-Remote-Uid"]',
-            'requestheader-username-headers': '["X-Remote-User"]',
+            'requestheader-allowed-names': JSON.stringify(proxies.allowedNames),
+            'requestheader-client-ca-file': proxies.caPem,
+            'requestheader-extra-headers-prefix': JSON.stringify([frontProxyHeaders.extraPrefix]),
+            'requestheader-group-headers': JSON.stringify([frontProxyHeaders.group]),
+            'requestheader-uid-headers': JSON.stringify([frontProxyHeaders.uid]),
+            'requestheader-username-headers': JSON.stringify([frontProxyHeaders.user]),
           }),
     },
   })

@@ -52,6 +52,8 @@ export interface ServerContext {
   readonly clientFor: (user: UserInfo) => Client
   /** The scheduler of this process; undefined where another member schedules. */
   readonly advice: () => SchedulingAdvice | undefined
+  /** Parts of the control plane that run in this process. */
+  readonly components: ReadonlySet<Component>
   readonly flowControl: FlowControl
   /** Undefined: nothing is audited. */
   readonly audit: Auditing | undefined
@@ -60,6 +62,8 @@ export interface ServerContext {
   readonly options: ServerSettings
   readonly readiness: Readiness
 }
+export type Component = 'scheduler' | 'controller-manager'
+
 /** Changed as the server starts and stops. */
 export interface Readiness {
   started: boolean
@@ -76,8 +80,17 @@ export interface ServerSettings {
   readonly sharedStore: boolean
   /** False: a request without credentials is refused (401). */
   readonly anonymousAuth: boolean
+  /** Proxies in front of this server that may tell who asks, besides this cluster's own. */
+  readonly frontProxies: FrontProxies | undefined
   /** Requests that are worked on at once, all priority levels together. */
   readonly maxRequestsInflight: number
+}
+
+export interface FrontProxies {
+  /** Authorities of their certificates, PEM. */
+  readonly caPem: string
+  /** Common names of those that are believed; empty: all. */
+  readonly allowedNames: readonly string[]
 }
 
 /** A request for an object or a collection of objects, past authorization. */

@@ -29,11 +29,10 @@ export interface ApiRequest {
   /** In-process callers: the decoded body. Never kept, never changed. */
   readonly object?: unknown
   readonly signal?: AbortSignal
-  /** Subject of a verified client certificate: the common name and the organizations; 'refused' for one that nobody
-   * vouches for. */
-  readonly certificate?:
-    | { readonly name: string; readonly groups: readonly string[]; readonly uid?: string }
-    | 'refused'
+  /** Names and values by turns, as they came, where the caller has them: a header that was given twice is there twice. */
+  readonly rawHeaders?: readonly string[]
+  /** Of the verified client certificate; 'refused' for one that nobody vouches for. */
+  readonly certificate?: ClientCertificate | 'refused'
   /** In-process callers are who they say. */
   readonly user?: UserInfo
   /** True for in-process callers: answers are frozen objects instead of bytes. */
@@ -44,6 +43,28 @@ export interface ApiRequest {
   readonly upgrade?: string
   /** Set by the pipeline where the audit policy wants to hear of this request. */
   readonly audit?: AuditNotes
+}
+
+/** The subject of a client certificate, and what its authority vouches for. */
+export interface ClientCertificate {
+  /** The common name. */
+  readonly name: string
+  /** The organizations. */
+  readonly groups: readonly string[]
+  /** Of the whole certificate, hexadecimal. */
+  readonly sha256?: string
+  /** The subject is a user of the cluster. */
+  readonly isUser: boolean
+  /** The subject may tell in headers who asks. */
+  readonly isFrontProxy: boolean
+}
+
+/** The values of a header, in lower case, one for each time that it was given; empty ones are left out. */
+export function headerValues({ headers, rawHeaders }: ApiRequest, name: string): readonly string[] {
+  const joined = headers[name]
+  if (joined === undefined) return []
+  if (rawHeaders === undefined) return joined.split(',').flatMap((value) => value.trim() || [])
+  return rawHeaders.filter((value, i) => i % 2 === 1 && value !== '' && rawHeaders[i - 1]?.toLowerCase() === name)
 }
 
 /** What steps of a request tell the audit log beside what it sees itself. */

@@ -18,6 +18,7 @@ import type { Auditing } from './audit/audit.ts'
 import { clientCertificates } from './authentication/authenticator.ts'
 import { bearerTokens, staticTokens } from './authentication/bearer-tokens.ts'
 import { bootstrapTokens } from './authentication/bootstrap-tokens.ts'
+import { frontProxies } from './authentication/front-proxy.ts'
 import { serviceAccountTokens } from './authentication/service-account-tokens.ts'
 import { type Authorizer, unionAuthorizer } from './authorization/authorizer.ts'
 import { authorizersOf } from './authorization/all.ts'
@@ -27,7 +28,7 @@ import { answerPath } from './paths/all.ts'
 import { handle } from './pipeline.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from './request.ts'
 import { ResourceRegistry } from './resources.ts'
-import { apiserver, bootstrap } from './bootstrap.ts'
+import { apiserver, bootstrap, trustedFrontProxies } from './bootstrap.ts'
 import { extensionsOf } from './extensions/all.ts'
 import { encryptedStore, transformersByKey } from './encryption/encrypted-store.ts'
 import { FlowControl } from './flowcontrol/flow-control.ts'
@@ -62,6 +63,8 @@ export interface ApiServerOptions {
   readonly metrics?: () => string
   /** The scheduler of this process, for /why. */
   readonly advice?: () => SchedulingAdvice | undefined
+  /** What runs in this process beside the server, for componentstatuses. */
+  readonly components?: ServerContext['components']
   /** Gathers the watch events of one moment before they are sent; default: the end of the current microtask. The host
    * gives one turn of the event loop, so that writers that commit together make one frame per watcher. */
   readonly defer?: Defer
@@ -85,6 +88,7 @@ const defaults: ServerSettings = {
   port: 6443,
   sharedStore: false,
   anonymousAuth: true,
+  frontProxies: undefined,
   maxRequestsInflight: 600,
 }
 
@@ -132,6 +136,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     usage: new UsageWindows(clock, nodes),
     metrics: new Metrics(),
     audit: options.audit,
+    components: options.components ?? new Set(),
     flowControl: new FlowControl(clock, settings.maxRequestsInflight),
     ownMetrics: options.metrics ?? (() => ''),
     clientFor: (user) => createClient(directTransport((request) => handle(pipeline, request), user)),
@@ -139,7 +144,11 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   }
   const pipeline: Pipeline = {
     server,
-    authenticators: [clientCertificates, tokens],
+    authenticators: [
+      frontProxies(trustedFrontProxies(identity, settings)?.allowedNames ?? []),
+      clientCertificates,
+      tokens,
+    ],
     paths: answerPath,
   }
   const answer = (request: ApiRequest) => handle(pipeline, request)

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { openIdentity } from '../host/identity.ts'
 import { apiChoiceOf, apiFlags, parseTokenFile } from './api-flags.ts'
 import { type Command, parse } from './command.ts'
 
@@ -37,6 +38,12 @@ it('reads the files that flags name', () => {
     audit: { policy: { rules: [{ level: 'Metadata' }] }, file: { path: '/x', maxBytes: 5 * 1024 * 1024 } },
   })
   expect(choose()).toEqual({})
+  const caPem = openIdentity({ directory: folder }).ca.certificatePem
+  const proxies = ['--requestheader-client-ca-file', file('proxies.crt', caPem)]
+  expect(choose(...proxies)).toEqual({ frontProxies: { caPem, allowedNames: [] } })
+  expect(choose(...proxies, '--requestheader-allowed-names=a, b')).toMatchObject({
+    frontProxies: { allowedNames: ['a', 'b'] },
+  })
 })
 it('says what is wrong with flag, file and field', () => {
   const policy = file('policy.yaml', 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{}]')
@@ -52,6 +59,8 @@ it('says what is wrong with flag, file and field', () => {
   expect(() => choose('--max-requests-inflight', '0')).toThrow(
     '--max-requests-inflight wants a whole number from 1 on, not "0"',
   )
+  expect(() => choose('--requestheader-client-ca-file', policy)).toThrow('holds no certificate: expected PEM')
+  expect(() => choose('--requestheader-allowed-names=a')).toThrow('needs --requestheader-client-ca-file')
   expect(() => choose('--anonymous-auth', 'no')).toThrow('--anonymous-auth wants true or false, not "no"')
 })
 it('reads token files', () => {

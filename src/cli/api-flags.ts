@@ -5,8 +5,10 @@ import { type AuditPolicy, auditPolicies } from '../api/audit/policy.ts'
 import { type EncryptionConfiguration, encryptionConfigurations } from '../api/encryption/encryption-configuration.ts'
 import { ConfigError, type ConfigKind, readConfig } from '../api/machinery/config-file.ts'
 import { parseRuntimeConfig, type RuntimeConfig, RuntimeConfigError, servedKinds } from '../api/runtime-config.ts'
+import type { FrontProxies } from '../apiserver/context.ts'
 import type { UserInfo } from '../apiserver/request.ts'
 import { type AuditFileOptions, openAuditFile } from '../host/audit-file.ts'
+import { holdsCertificates } from '../host/client-certificates.ts'
 import type { Log } from '../ports/log.ts'
 import { CliError, type Flag, type Invocation } from './command.ts'
 
@@ -20,6 +22,16 @@ export const apiFlags = {
     type: 'string',
     value: 'FILE',
     help: 'static bearer tokens: lines of TOKEN,USER,UID[,"GROUP,GROUP"]',
+  },
+  'requestheader-client-ca-file': {
+    type: 'string',
+    value: 'FILE',
+    help: 'authorities of proxies in front of the API that tell in X-Remote-User, -Uid, -Group and -Extra-* who asks',
+  },
+  'requestheader-allowed-names': {
+    type: 'string',
+    value: 'NAME,...',
+    help: 'common names of such proxies (default: all that the authorities vouch for)',
   },
   'audit-policy-file': { type: 'string', value: 'FILE', help: 'audit.k8s.io/v1 Policy: which requests are audited' },
   'audit-log-path': {
@@ -51,6 +63,7 @@ export interface ApiChoice {
   readonly tokens?: ReadonlyMap<string, UserInfo>
   readonly anonymousAuth?: boolean
   readonly maxRequestsInflight?: number
+  readonly frontProxies?: FrontProxies
   readonly audit?: { readonly policy: AuditPolicy; readonly file: Omit<AuditFileOptions, 'onError'> }
   readonly encryption?: EncryptionConfiguration
   readonly runtimeConfig?: RuntimeConfig
@@ -58,12 +71,13 @@ export interface ApiChoice {
 
 /** What a choice means to the cluster; the audit log is open until `close`. Throws CliError. */
 export function openApi(choice: ApiChoice, log: Log) {
-  const { tokens, anonymousAuth, maxRequestsInflight, encryption, runtimeConfig } = choice
+  const { tokens, anonymousAuth, maxRequestsInflight, frontProxies, encryption, runtimeConfig } = choice
   const audit = choice.audit === undefined ? undefined : openAudit(choice.audit, log)
   return {
     settings: {
       ...(anonymousAuth === undefined ? {} : { anonymousAuth }),
       ...(maxRequestsInflight === undefined ? {} : { maxRequestsInflight }),
+      ...(frontProxies === undefined ? {} : { frontProxies }),
     },
     options: {
       ...(tokens === undefined ? {} : { tokens }),
@@ -93,10 +107,12 @@ export function apiChoiceOf(call: Invocation): ApiChoice {
     throw new CliError(`--anonymous-auth wants true or false, not "${anonymous}"`, 2)
   const inflight = countOf(call, 'max-requests-inflight', 1)
   const runtime = call.flag('runtime-config')
+  const frontProxies = frontProxiesOf(call)
   return {
     ...(tokenFile === undefined ? {} : { tokens: parseTokenFile(tokenFile, contentOf('token-auth-file', tokenFile)) }),
     ...(anonymous === undefined ? {} : { anonymousAuth: anonymous === 'true' }),
     ...(inflight === undefined ? {} : { maxRequestsInflight: inflight }),
+    ...(frontProxies === undefined ? {} : { frontProxies }),
     ...(audit === undefined ? {} : { audit }),
     ...(runtime === undefined ? {} : { runtimeConfig: runtimeConfigOf(runtime) }),
     ...(encryption === undefined
@@ -127,6 +143,24 @@ function auditOf(call: Invocation): ApiChoice['audit'] {
       ...(days === undefined ? {} : { maxAgeMs: days * 86_400_000 }),
     },
   }
+}
+
+function frontProxiesOf(call: Invocation): FrontProxies | undefined {
+  const file = call.flag('requestheader-client-ca-file')
+  const names = call.flag('requestheader-allowed-names')
+  if (file === undefined) {
+    if (names !== undefined)
+      throw new CliError(
+        '--requestheader-allowed-names needs --requestheader-client-ca-file: say who vouches for them',
+        2,
+      )
+    return undefined
+  }
+  const caPem = contentOf('requestheader-client-ca-file', file)
+  if (!holdsCertificates(caPem))
+    throw new CliError(`--requestheader-client-ca-file: ${file} holds no certificate: expected PEM`)
+  const allowedNames = (names ?? '').split(',').flatMap((name) => name.trim() || [])
+  return { caPem, allowedNames }
 }
 
 function countOf(call: Invocation, flag: keyof typeof apiFlags, least: number): number | undefined {

@@ -14,6 +14,8 @@ export interface ListenOptions extends Pick<HttpServerOptions, 'handle' | 'tunne
   /** Undefined: every address, the port of last time, 6443 or a free one. */
   readonly listen: ListenAddress | undefined
   readonly identity: HostIdentity
+  /** Authorities of proxies besides our own, PEM. */
+  readonly frontProxyCa: string | undefined
   /** Names and addresses by which the API is called, besides its Service's names. */
   readonly names: readonly string[]
 }
@@ -64,6 +66,7 @@ export function opener(options: ListenOptions): Open {
       certificatePem,
       keyPem,
       clientCa: identity.ca.certificatePem,
+      frontProxyCa: [identity.frontProxy?.caPem, options.frontProxyCa].flatMap((pem) => pem ?? []).join('\n'),
       handle,
       ...(tunnel === undefined ? {} : { tunnel }),
       log,

@@ -222,6 +222,7 @@ function socketsOf(
     dataDir: options.dataDir,
     listen: options.listen,
     identity: ports.identity,
+    frontProxyCa: options.api.frontProxies?.caPem,
     names: [plan.apiAddress, plan.dnsAddress, ...addresses, ...ownName],
     handle: async (request) => (await cluster).api.handle(request),
     tunnel(nodeName, connection) {

@@ -1,8 +1,10 @@
 import { request as httpsRequest } from 'node:https'
 import { connect, type ClientHttp2Session } from 'node:http2'
+import { X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as tlsConnect } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ApiRequest, ApiResponse, Sink } from '../apiserver/request.ts'
@@ -76,6 +78,7 @@ beforeAll(async () => {
     certificatePem: serving.certificatePem,
     keyPem: serving.keyPem,
     clientCa: identity.ca.certificatePem,
+    frontProxyCa: identity.frontProxy?.caPem ?? '',
     handle,
     log: silentLog,
   })
@@ -163,12 +166,46 @@ describe.each([
     expect(JSON.parse((await send('/who', { pair: client })).body.toString())).toEqual({
       name: 'joe',
       groups: ['devs'],
+      sha256: new X509Certificate(client.certificatePem).fingerprint256.replaceAll(':', '').toLowerCase(),
+      isUser: true,
+      isFrontProxy: false,
+    })
+    expect(
+      JSON.parse((await send('/who', { pair: identity.frontProxy as KeyPairFiles })).body.toString()),
+    ).toMatchObject({
+      name: 'front-proxy-client',
+      isUser: false,
+      isFrontProxy: true,
     })
     const elsewhere = mkdtempSync(join(tmpdir(), 'cox-http-'))
     const foreign = openIdentity({ directory: elsewhere }).client('joe', { commonName: 'joe' })
     expect((await send('/who', { pair: foreign })).body.toString()).toBe('"refused"')
     rmSync(elsewhere, { recursive: true })
   })
+})
+
+it('a resumed session is of the same authority', async () => {
+  const pair = identity.frontProxy as KeyPairFiles
+  const options = { host: '127.0.0.1', port: server.port, ALPNProtocols: ['h2'], ...tls(pair) }
+  const session = await new Promise<Buffer>((done, fail) => {
+    const socket = tlsConnect(options)
+    socket.on('error', fail)
+    socket.once('session', (ticket: Buffer) => {
+      done(ticket)
+      socket.end()
+    })
+    socket.resume()
+  })
+  const socket = tlsConnect({ ...options, session })
+  await new Promise((done) => socket.once('secureConnect', done))
+  expect(socket.isSessionReused()).toBe(true)
+  const again = connect(`https://127.0.0.1:${server.port}`, { createConnection: () => socket })
+  const stream = again.request({ ':path': '/who' })
+  let text = ''
+  stream.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  await new Promise((done) => stream.on('end', done))
+  again.close()
+  expect(JSON.parse(text)).toMatchObject({ name: 'front-proxy-client', isUser: false, isFrontProxy: true })
 })
 
 describe('streams', () => {

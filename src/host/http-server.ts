@@ -16,17 +16,16 @@ import { gzip, constants as zlib } from 'node:zlib'
 import { ApiError } from '../api/machinery/errors.ts'
 import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle } from '../apiserver/request.ts'
 import type { Log } from '../ports/log.ts'
+import { type CertificateReader, certificateReader, type ClientAuthorities } from './client-certificates.ts'
 import { tunnelPath, tunnelProtocol } from './remote-node/tunnel-agent.ts'
 import { serveStreamUpgrade, serveUpgrade } from './streaming/upgrade.ts'
 
-export interface HttpServerOptions {
+export interface HttpServerOptions extends ClientAuthorities {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
   readonly certificatePem: string
   readonly keyPem: string
-  /** Authorities of client certificates, PEM. */
-  readonly clientCa: string
   readonly handle: (request: ApiRequest) => Promise<ApiResponse>
   /** Takes over the connections that nodes open for the server's calls to them; without it they are refused. */
   readonly tunnel?: (nodeName: string, connection: Duplex) => void
@@ -51,11 +50,13 @@ const methods = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIO
 /** Listens; rejects where the address cannot be had (EADDRINUSE, EACCES). */
 export async function serveHttp(options: HttpServerOptions): Promise<HttpServer> {
   const { handle, log } = options
+  const ca = options.frontProxyCa === undefined ? options.clientCa : `${options.clientCa}\n${options.frontProxyCa}`
+  const certificateOf = certificateReader(options)
   const server = createSecureServer({
     allowHTTP1: true,
     key: options.keyPem,
     cert: options.certificatePem,
-    ca: options.clientCa,
+    ca,
     requestCert: true,
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
@@ -79,15 +80,24 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   })
   server.on('tlsClientError', (error) => log.debug('TLS handshake failed', { error: error.message }))
   server.on('request', (request, response) => {
-    void answerHttp1(handle, request as unknown as IncomingMessage, response as unknown as ServerResponse, log)
+    const received = request as unknown as IncomingMessage
+    void answerHttp1(
+      handle,
+      requestOf(received, undefined, certificateOf),
+      response as unknown as ServerResponse,
+      received,
+      log,
+    )
   })
   // Adding a request listener has put Node's compatibility layer onto HTTP/2 streams: ours stands there instead.
   server.removeAllListeners('stream')
-  server.on('stream', (stream, headers) => void answerHttp2(handle, stream, headers, log))
+  server.on('stream', (stream, headers, ...more: readonly unknown[]) => {
+    void answerHttp2(handle, stream, headers, more[1], certificateOf, log)
+  })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (options.tunnel !== undefined && request.url === tunnelPath)
-      openTunnel(options.tunnel, socket as TLSSocket, head)
-    else void answerUpgrade(handle, request, socket, head, log)
+      openTunnel(options.tunnel, certificateOf, socket as TLSSocket, head)
+    else void answerUpgrade(handle, request, socket, head, log, certificateOf)
   })
   server.setTimeout(0)
   await new Promise<void>((done, fail) => {
@@ -102,26 +112,36 @@ export async function serveHttp(options: HttpServerOptions): Promise<HttpServer>
   return {
     address,
     port,
-    renew: (cert, key) => server.setSecureContext({ cert, key, ca: options.clientCa }),
+    renew: (cert, key) => server.setSecureContext({ cert, key, ca }),
     close: (graceMs = 2000) => closeServer(server, sockets, sessions, graceMs),
   }
 }
 
 /** Serves HTTP/1.1 on connections that come from elsewhere: the streams of a tunnel. Nobody is asked who they are. */
 export function connectionServer(handle: HttpServerOptions['handle'], log: Log): (connection: Duplex) => void {
-  const server = createServer((request, response) => void answerHttp1(handle, request, response, log))
+  const server = createServer((request, response) => {
+    void answerHttp1(handle, requestOf(request, undefined, nobody), response, request, log)
+  })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    void answerUpgrade(handle, request, socket, head, log)
+    void answerUpgrade(handle, request, socket, head, log, nobody)
   })
   server.on('clientError', (_error, socket) => socket.destroy())
   server.setTimeout(0)
   return (connection) => void server.emit('connection', connection)
 }
 
+const nobody: CertificateReader = () => undefined
+
 /** A node proves by its certificate that the tunnel is its own. */
-function openTunnel(take: (nodeName: string, connection: Duplex) => void, socket: TLSSocket, head: Buffer): void {
+function openTunnel(
+  take: (nodeName: string, connection: Duplex) => void,
+  certificateOf: CertificateReader,
+  socket: TLSSocket,
+  head: Buffer,
+): void {
   const certificate = certificateOf(socket, socket)
-  const known = typeof certificate === 'object' && certificate.groups.includes(nodesGroup) ? certificate.name : ''
+  const isNode = typeof certificate === 'object' && certificate.isUser && certificate.groups.includes(nodesGroup)
+  const known = isNode ? certificate.name : ''
   if (!known.startsWith(nodePrefix)) {
     socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n')
     return
@@ -159,36 +179,14 @@ function closeServer(
   })
 }
 
-type Certificate = ApiRequest['certificate']
-const certificates = new WeakMap<object, { readonly certificate: Certificate }>()
-
-/** The verified subject of the peer's certificate, read once per connection. */
-function certificateOf(connection: object, socket: TLSSocket): Certificate {
-  const known = certificates.get(connection)
-  if (known !== undefined) return known.certificate
-  // A stream of a tunnel has no certificate of its own.
-  if (typeof socket.getPeerCertificate !== 'function') return undefined
-  let certificate: Certificate
-  const peer = socket.getPeerCertificate()
-  if (peer !== null && peer.subject !== undefined) {
-    if (socket.authorized) {
-      const groups = (peer.subject as { O?: string | string[] }).O
-      certificate = {
-        name: String((peer.subject as { CN?: string }).CN ?? ''),
-        groups: groups === undefined ? [] : Array.isArray(groups) ? groups : [groups],
-      }
-    } else certificate = 'refused'
-  }
-  certificates.set(connection, { certificate })
-  return certificate
-}
-
 // HTTP/2
 
 async function answerHttp2(
   handle: HttpServerOptions['handle'],
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
+  rawHeaders: unknown,
+  certificateOf: CertificateReader,
   log: Log,
 ): Promise<void> {
   stream.on('error', (error) => log.debug('stream broke', { error: error.message }))
@@ -205,6 +203,7 @@ async function answerHttp2(
     method: method as ApiRequest['method'],
     path: String(headers[':path']),
     headers: headers as Record<string, string | undefined>,
+    rawHeaders: rawHeaders as readonly string[],
     ...(stream.endAfterHeaders ? {} : { body: bodyOf(stream, headers) }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(remote === undefined ? {} : { sourceAddress: remote }),
@@ -264,13 +263,14 @@ function abandon(response: ApiResponse): void {
 
 async function answerHttp1(
   handle: HttpServerOptions['handle'],
-  request: IncomingMessage,
+  asked: ApiRequest,
   response: ServerResponse,
+  request: IncomingMessage,
   log: Log,
 ): Promise<void> {
   request.on('error', (error) => log.debug('request broke', { error: error.message }))
   response.on('error', (error) => log.debug('response broke', { error: error.message }))
-  const answer = await handle(requestOf(request, undefined))
+  const answer = await handle(asked)
   if (response.destroyed) return abandon(answer)
   switch (answer.kind) {
     case 'bytes': {
@@ -299,7 +299,11 @@ async function answerHttp1(
   }
 }
 
-function requestOf(request: IncomingMessage, upgrade: string | undefined): ApiRequest {
+function requestOf(
+  request: IncomingMessage,
+  upgrade: string | undefined,
+  certificateOf: CertificateReader,
+): ApiRequest {
   const socket = request.socket as TLSSocket
   const certificate = certificateOf(socket, socket)
   const remote = socket.remoteAddress
@@ -309,6 +313,7 @@ function requestOf(request: IncomingMessage, upgrade: string | undefined): ApiRe
     method: (request.method ?? 'GET') as ApiRequest['method'],
     path: request.url ?? '/',
     headers: request.headers as Record<string, string | undefined>,
+    rawHeaders: request.rawHeaders,
     ...(hasBody ? { body: bodyOf(request, request.headers) } : {}),
     ...(certificate === undefined ? {} : { certificate }),
     ...(remote === undefined ? {} : { sourceAddress: remote }),
@@ -322,10 +327,11 @@ async function answerUpgrade(
   socket: Duplex,
   head: Buffer,
   log: Log,
+  certificateOf: CertificateReader,
 ): Promise<void> {
   socket.on('error', (error) => log.debug('upgraded connection broke', { error: error.message }))
   const upgrade = { request, socket, head }
-  const answer = await handle(requestOf(request, String(request.headers.upgrade ?? '').toLowerCase()))
+  const answer = await handle(requestOf(request, String(request.headers.upgrade ?? '').toLowerCase(), certificateOf))
   if (socket.destroyed) return abandon(answer)
   switch (answer.kind) {
     case 'upgrade':

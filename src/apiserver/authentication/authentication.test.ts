@@ -68,6 +68,63 @@ describe('static tokens and anonymous requests', () => {
   })
 })
 
+describe('client certificates and front proxies', () => {
+  const groups: readonly string[] = ['devs']
+  const certificate = { name: 'joe', groups, sha256: '0a', isUser: true, isFrontProxy: false }
+  const proxy = { name: 'gate', groups: [], sha256: '0b', isUser: false, isFrontProxy: true }
+  const settings = { frontProxies: { caPem: 'x', allowedNames: ['gate'] } }
+  it('a certificate is a user, and its hash the credential', async () => {
+    const { call } = await testServer()
+    const { json } = await call('POST', selfReview, {}, { user: null, request: { certificate } })
+    expect(json['status']).toEqual({
+      userInfo: {
+        username: 'joe',
+        groups: ['devs', 'system:authenticated'],
+        extra: { 'authentication.kubernetes.io/credential-id': ['X509SHA256=0a'] },
+      },
+    })
+  })
+  it('a proxy tells who asks', async () => {
+    const { call } = await testServer({ settings })
+    const rawHeaders = ['X-Remote-User', 'ann', 'X-Remote-Uid', '7', 'X-Remote-Group', 'a,b', 'X-Remote-Group', 'c']
+    rawHeaders.push('X-Remote-Extra-Example.com%2fTeam', 'blue', 'x-remote-extra-example.com%2fteam', 'green')
+    const headers = {
+      'x-remote-user': 'ann',
+      'x-remote-uid': '7',
+      'x-remote-group': 'a,b, c',
+      'x-remote-extra-example.com%2fteam': 'blue, green',
+    }
+    const { json } = await call(
+      'POST',
+      selfReview,
+      {},
+      { user: null, headers, request: { certificate: proxy, rawHeaders } },
+    )
+    expect(json['status']).toEqual({
+      userInfo: {
+        username: 'ann',
+        uid: '7',
+        groups: ['a,b', 'c', 'system:authenticated'],
+        extra: { 'example.com/team': ['blue', 'green'] },
+      },
+    })
+  })
+  it.each([
+    ['from a proxy of another name', { certificate: { ...proxy, name: 'other' } }, '401'],
+    ['from a user', { certificate }, 'joe devs system:authenticated'],
+    ['without a certificate', {}, 'system:anonymous system:unauthenticated'],
+  ])('headers %s mean nothing', async (_who, request, expected) => {
+    const anybody = { authorizers: [{ name: 'all', authorize: () => ({ decision: 'allow' as const, reason: '' }) }] }
+    const server = await testServer({ settings, ...anybody })
+    const options = { user: null, headers: { 'x-remote-user': 'admin', 'x-remote-group': 'system:masters' }, request }
+    expect(await whoIs(server, options)).toBe(expected)
+  })
+  it('a proxy that does not say who asks is nobody', async () => {
+    const server = await testServer({ settings })
+    expect(await whoIs(server, { user: null, request: { certificate: proxy } })).toBe('401')
+  })
+})
+
 describe('TokenReview', () => {
   it('knows every kind of token, for the audiences that it is good for', async () => {
     const server = await testServer({ tokens: new Map([['s3cret', { name: 'joe', groups: [] }]]) })

@@ -14,6 +14,8 @@ export const anonymous: UserInfo = Object.freeze({
   name: 'system:anonymous',
   groups: Object.freeze(['system:unauthenticated']),
 })
+/** Key of the user's extra that says which credential was shown. */
+export const credentialId = 'authentication.kubernetes.io/credential-id'
 const authenticatedGroup = 'system:authenticated'
 
 /** A user with the group that everybody known belongs to. */
@@ -39,15 +41,16 @@ export async function authenticate(
   return anonymous
 }
 
-/** Client certificates that the TLS layer has verified: CN is the user, O are the groups. */
+/** Client certificates that the TLS layer has verified: CN is the user, O are the groups. (KEP-4193 for the id.) */
 export const clientCertificates: Authenticator = {
   name: 'x509',
   authenticate({ certificate }) {
     if (certificate === undefined || certificate === 'refused') return certificate
+    if (!certificate.isUser) return 'refused'
     return known({
       name: certificate.name,
       groups: certificate.groups,
-      ...(certificate.uid === undefined ? {} : { uid: certificate.uid }),
+      ...(certificate.sha256 === undefined ? {} : { extra: { [credentialId]: [`X509SHA256=${certificate.sha256}`] } }),
     })
   },
 }

@@ -3,8 +3,9 @@
 import { badRequest } from '../../api/machinery/errors.ts'
 import { refusal } from '../authorization/authorize-request.ts'
 import type { AuthorizationAttributes, Authorizer } from '../authorization/authorizer.ts'
-import type { ApiRequest, UserInfo } from '../request.ts'
+import { type ApiRequest, headerValues, type UserInfo } from '../request.ts'
 import { known } from './authenticator.ts'
+import { keyOf } from './front-proxy.ts'
 
 const headerPrefix = 'impersonate-'
 const extraPrefix = 'impersonate-extra-'
@@ -22,15 +23,14 @@ export function impersonate(
   return caller
 }
 
-async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Authorizer): Promise<UserInfo> {
+async function actAs(request: ApiRequest, caller: UserInfo, authorizer: Authorizer): Promise<UserInfo> {
+  const { headers } = request
   const name = headers['impersonate-user']
-  const groups = listOf(headers['impersonate-group'])
+  const groups = headerValues(request, 'impersonate-group')
   const uid = headers['impersonate-uid']
   const extra: Record<string, readonly string[]> = {}
-  for (const [header, value] of Object.entries(headers)) {
-    if (header.startsWith(extraPrefix) && value !== undefined) {
-      extra[keyOf(header)] = listOf(value)
-    }
+  for (const header of Object.keys(headers)) {
+    if (header.startsWith(extraPrefix)) extra[keyOf(header.slice(extraPrefix.length))] = headerValues(request, header)
   }
   if (name === undefined) {
     if (groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0) {
@@ -69,25 +69,6 @@ async function actAs({ headers }: ApiRequest, caller: UserInfo, authorizer: Auth
   }
   return name === 'system:anonymous' ? { ...user, groups: ['system:unauthenticated'] } : known(user)
 }
-
-/** The key of an extra header, percent-decoded; one that cannot be decoded stays as it is. */
-function keyOf(header: string): string {
-  const text = header.slice(extraPrefix.length)
-  try {
-    return decodeURIComponent(text)
-  } catch (error) {
-    if (error instanceof URIError) return text
-    throw error
-  }
-}
-
-const listOf = (value: string | undefined): string[] =>
-  value === undefined
-    ? []
-    : value
-        .split(',')
-        .map((item) => item.trim())
-        .filter((item) => item !== '')
 
 function accountOf(name: string): { readonly namespace: string; readonly name: string } | undefined {
   if (!name.startsWith(accountPrefix)) return undefined

@@ -4,7 +4,7 @@ import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { TokenClaims } from '../../ports/identity.ts'
 import type { ServerContext } from '../context.ts'
 import type { UserInfo } from '../request.ts'
-import { known } from './authenticator.ts'
+import { credentialId, known } from './authenticator.ts'
 import { useLegacyToken } from './legacy-tokens.ts'
 import type { CheckedToken, TokenChecker } from './bearer-tokens.ts'
 
@@ -59,7 +59,7 @@ async function userOf(server: ServerContext, claims: TokenClaims): Promise<UserI
   // A token bound to a node alone dies with it; with a pod, the node is only told of.
   if (node !== undefined && pod === undefined && !(await lives(server, 'nodes', '', node))) return undefined
   const extra: Record<string, readonly string[]> = {}
-  if (claims.jti !== undefined) extra['authentication.kubernetes.io/credential-id'] = [`JTI=${claims.jti}`]
+  if (claims.jti !== undefined) extra[credentialId] = [`JTI=${claims.jti}`]
   if (pod !== undefined) {
     extra['authentication.kubernetes.io/pod-name'] = [pod.name]
     extra['authentication.kubernetes.io/pod-uid'] = [pod.uid]

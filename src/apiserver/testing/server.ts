@@ -103,6 +103,7 @@ export interface TestServer {
 export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>
   readonly user?: UserInfo | null
+  readonly request?: Partial<ApiRequest>
 }
 export interface Answer {
   readonly status: number
@@ -158,6 +159,7 @@ export async function testServer(
         headers: { 'content-type': 'application/json', ...more.headers },
         ...(more.user === null ? {} : { user: more.user ?? admin }),
         ...(body === undefined ? {} : { body: wholeBody(bytes) }),
+        ...more.request,
       })
       const text = response.kind === 'bytes' ? textOf(response.body) + textOf(response.rest ?? new Uint8Array()) : ''
       const isJson = text.startsWith('{')
