@@ -23,8 +23,14 @@ interface Worker {
   output: string
 }
 
-/** A shell that works keeps our process alive, one that waits does not. */
-function keepAlive({ child }: Worker, alive: boolean): void {
+/** The environment of a program of the machine: found although the user's path is short, and speaking English. */
+export const toolEnv = (): Readonly<Record<string, string>> => ({
+  PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`,
+  LC_ALL: 'C',
+})
+
+/** A program that works for us keeps our process alive, one that waits does not. */
+export function keepAlive(child: ChildProcessWithoutNullStreams, alive: boolean): void {
   const handles = [child, child.stdin, child.stdout, child.stderr] as unknown as { ref(): void; unref(): void }[]
   for (const handle of handles) {
     if (alive) handle.ref()
@@ -43,7 +49,7 @@ export function createShell(size = 3): Shell {
 
   const assign = (worker: Worker) => {
     const job = waiting.shift()
-    keepAlive(worker, job !== undefined)
+    keepAlive(worker.child, job !== undefined)
     if (job === undefined) return
     worker.job = job
     worker.output = ''
@@ -68,7 +74,7 @@ export function createShell(size = 3): Shell {
       stdio: 'pipe',
       detached: true,
       cwd: '/',
-      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C' },
+      env: toolEnv(),
     })
     const worker: Worker = { child, job: undefined, output: '' }
     const ending = new RegExp(`\\n${token} (\\d+)\\n`)

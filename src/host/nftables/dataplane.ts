@@ -1,12 +1,13 @@
 // The Dataplane on nftables: one table of ours in family inet. A packet meets a constant number of lookups whatever the
-// number of services, and a change is one `nft -f -` that names what changed and nothing else: the kernel takes it whole
-// or not at all.
+// number of services, and a change is one transaction that names what changed and nothing else: the kernel takes it whole
+// or not at all. Small ones go to an nft that waits for them, the others to one of their own, whose memory goes with it.
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LinkAddresses } from '../link-addresses.ts'
 import type { Shell } from '../shell.ts'
 import { canonicalRanges } from './cidrs.ts'
 import { type PolicyTexts, policyTexts } from './policies.ts'
+import { nftSession } from './session.ts'
 import { type ServiceText, serviceText } from './services.ts'
 import { skeleton } from './table.ts'
 
@@ -43,6 +44,8 @@ interface Flow {
 
 const sameLines = (a: readonly string[], b: readonly string[]) =>
   a === b || (a.length === b.length && a.every((l, i) => l === b[i]))
+/** A change of more characters gets an nft of its own. */
+const maxSessionChange = 32_768
 /** Elements that one command carries: long lines cost memory, short ones time. */
 const perCommand = 5000
 
@@ -245,6 +248,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
     return options.shell.run(file, args, input)
   }
   const nft = (script: string) => tool(['nft', '-f', '-'], script)
+  const session = nftSession(prefix)
   /** Undefined while it is in doubt: the next apply begins with an empty table. */
   let held: Held | undefined
   let queue: Promise<void> = Promise.resolve()
@@ -256,8 +260,11 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
     await options.links?.apply(state.announcedAddresses)
   }
   async function change(lines: readonly string[], next: Held, vanished: readonly Flow[]): Promise<void> {
-    await nft(`${held === undefined ? skeleton(table) : ''}${lines.join('\n')}\n`)
+    const isSmall = held !== undefined && lines.reduce((sum, line) => sum + line.length, 0) <= maxSessionChange
+    if (!isSmall || (await session.run(lines)) === 'unable')
+      await nft(`${held === undefined ? skeleton(table) : ''}${lines.join('\n')}\n`)
     held = next
+    session.begin()
     await forgetUdp(vanished)
   }
 
@@ -298,6 +305,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
       const result = queue.then(async () => {
         await nft(`table inet ${table} {}\ndelete table inet ${table}\n`)
         held = undefined
+        session.end()
         await options.links?.apply([])
       })
       queue = result.catch(() => {})
