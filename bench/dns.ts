@@ -1,5 +1,6 @@
 // How many questions a second the cluster's DNS answers over UDP, and how long they wait. A process of its own asks, with a
-// fixed number of questions under way. node bench/run.mjs dns [SERVICES] [SECONDS] [UNDER_WAY]
+// fixed number of questions under way, or so many a second while no more than that number are (a wait then begins when the
+// question was due). node bench/run.mjs dns [SERVICES] [SECONDS] [UNDER_WAY] [RATE]
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { decode, encode } from 'dns-packet'
@@ -15,44 +16,68 @@ import { systemClock as clock, systemRandom as random } from '../src/host/system
 import { silentLog as log } from '../src/ports/log.ts'
 import { openMemoryStore } from '../src/store/memory.ts'
 
-const [first = '1000', seconds = '5', underWay = '32'] = process.argv.slice(2)
+const [first = '1000', seconds = '5', underWay = '32', rate = '0'] = process.argv.slice(2)
 const address = '127.0.53.53'
+const warmMs = 1000
 const print = (text: string) => process.stdout.write(`${text}\n`)
 const nameOf = (i: number) => `s${i}.default.svc.cluster.local`
 
-/** The asker: prints one line. */
-function ask(count: number, ms: number, width: number): void {
-  const socket = createSocket('udp4')
+/** The asker: prints one line. With `perSecond` questions go out when they are due, else one for each answer. */
+function ask(count: number, ms: number, width: number, perSecond: number): void {
+  const socket = createSocket({
+    type: 'udp4',
+    recvBufferSize: 1 << 20,
+    lookup: (host, _options, found) => found(null, host, 4),
+  })
   const questions = Array.from({ length: count }, (_, i) =>
     encode({ type: 'query', id: 0, flags: 256, questions: [{ type: 'A', name: nameOf(i), class: 'IN' }] }),
   )
-  const sentAt = new Float64Array(65_536)
+  const dueAt = new Float64Array(65_536)
   const waits: number[] = []
-  let [next, wrong] = [0, 0]
-  const send = (id: number) => {
-    const query = Buffer.from(questions[next++ % count] ?? '')
+  let [sent, answered, wrong] = [0, 0, 0]
+  const send = (id: number, due: number) => {
+    const query = Buffer.from(questions[sent++ % count] ?? '')
     query.writeUInt16BE(id, 0)
-    sentAt[id] = performance.now()
+    dueAt[id] = due
     socket.send(query, 53, address)
   }
-  const begun = performance.now()
+  // The compilers of both ends are done after a second.
+  const begun = performance.now() + warmMs
+  const end = begun + ms
   const cpu = process.cpuUsage()
   socket.on('message', (packet) => {
+    const now = performance.now()
     const id = packet.readUInt16BE(0)
-    waits.push(performance.now() - (sentAt[id] ?? 0))
-    if (waits.length === 1 && decode(packet).answers?.[0]?.type !== 'A') wrong++
+    const due = dueAt[id] ?? 0
+    if (due >= begun) waits.push(now - due)
+    if (answered++ === 0 && decode(packet).answers?.[0]?.type !== 'A') wrong++
     if ((packet[3] ?? 0) & 15 || packet.readUInt16BE(6) !== 1) wrong++
-    if (performance.now() - begun < ms) return send(id)
+    if (perSecond === 0 && now < end) send(id, now)
+  })
+  const finish = () => {
     socket.close()
     waits.sort((a, b) => a - b)
     const at = (part: number) => waits[Math.floor((waits.length - 1) * part)]?.toFixed(2)
-    const rate = Math.round((waits.length / (performance.now() - begun)) * 1000)
     const { user, system } = process.cpuUsage(cpu)
-    const own = ((user + system) / waits.length).toFixed(1)
-    print(`${rate} answers/s, ${wrong} wrong; p50 ${at(0.5)} ms, p99 ${at(0.99)} ms; the asker: ${own} us CPU each`)
+    print(
+      `${Math.round((waits.length / ms) * 1000)} answers/s, ${wrong} wrong, ${sent - answered} lost; ` +
+        `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms; the asker: ${((user + system) / answered).toFixed(1)} us CPU each`,
+    )
     process.exit(0)
-  })
-  for (let id = 0; id < width; id++) send(id)
+  }
+  // The last answers are waited for.
+  setTimeout(finish, warmMs + ms + 500)
+  if (perSecond === 0) for (let id = 0; id < width; id++) send(id, performance.now())
+  let [from, before] = [performance.now(), 0]
+  const pace = () => {
+    const now = Math.min(performance.now(), end)
+    // What the compilers have put off is forgotten.
+    if (from < begun && now >= begun) [from, before] = [begun, sent]
+    for (let due = from; (due = from + ((sent - before) / perSecond) * 1000) < now && sent - answered < width; )
+      send(sent & 65_535, due)
+    if (now < end) setTimeout(pace, 1)
+  }
+  if (perSecond > 0) pace()
 }
 
 async function serve(): Promise<void> {
@@ -76,16 +101,22 @@ async function serve(): Promise<void> {
   const dns = startDns({ informers, sockets: hostDnsSockets, clock, random, log, addresses: [address] })
   await dns.ready
   const began = process.cpuUsage()
-  const asker = spawn(process.execPath, [process.argv[1] ?? '', 'ask', first, seconds, underWay], { stdio: 'pipe' })
+  const asker = spawn(process.execPath, [process.argv[1] ?? '', 'ask', first, seconds, underWay, rate], {
+    stdio: 'pipe',
+  })
   let said = ''
   asker.stdout.on('data', (text: Buffer) => (said += String(text)))
   await new Promise((done) => asker.once('close', done))
   const { user, system } = process.cpuUsage(began)
-  print(`${count} services, ${underWay} questions under way: ${said.trim()}`)
-  print(`the server: ${((user + system) / 1e6).toFixed(2)} s CPU in ${seconds} s`)
+  print(
+    `${count} services, ${rate === '0' ? `${underWay} questions under way` : `${rate} questions a second`}: ${said.trim()}`,
+  )
+  print(`the server: ${((user + system) / 1e6).toFixed(2)} s CPU in ${Number(seconds) + warmMs / 1000} s`)
   await dns.stop()
   process.exit(0)
 }
 
-if (first === 'ask') ask(Number(process.argv[3]), Number(process.argv[4]) * 1000, Number(process.argv[5]))
-else await serve()
+if (first === 'ask') {
+  const [count = 0, s = 0, width = 0, perSecond = 0] = process.argv.slice(3).map(Number)
+  ask(count, s * 1000, width, perSecond)
+} else await serve()

@@ -32,8 +32,8 @@ export interface DnsOptions {
 export interface DnsServer {
   /** Resolves when the informers are filled and every address is served. */
   readonly ready: Promise<void>
-  /** For tests and `cox why`: the packet that would answer. */
-  answer(query: Uint8Array, via: 'udp' | 'tcp'): Promise<Uint8Array | undefined>
+  /** The packet that answers; at once where it is known. */
+  answer(query: Uint8Array, via: 'udp' | 'tcp'): Uint8Array | undefined | Promise<Uint8Array | undefined>
   stop(): Promise<void>
 }
 
@@ -82,16 +82,18 @@ export function startDns(options: DnsOptions): DnsServer {
   const forwarder = createForwarder(options)
   const servers: { close(): Promise<void> }[] = []
 
-  const answer = async (bytes: Uint8Array, via: 'udp' | 'tcp'): Promise<Uint8Array | undefined> => {
+  const answer: DnsServer['answer'] = (bytes, via) => {
     // The id is the client's own; everything else of a repeated question is the same.
-    const key = bytes.length > 12 ? `${via}${latin1(bytes.subarray(2))}` : undefined
+    const key = bytes.length > 12 && bytes.length <= maxCachedQuestion ? via + latin1(bytes) : undefined
     const known = key === undefined ? undefined : cache.get(key)
-    if (known !== undefined) {
-      const out = Uint8Array.from(known)
-      out[0] = bytes[0] ?? 0
-      out[1] = bytes[1] ?? 0
-      return out
-    }
+    if (known === undefined) return find(bytes, via, key)
+    const out = Buffer.allocUnsafe(known.length)
+    out.set(known)
+    out[0] = bytes[0] ?? 0
+    out[1] = bytes[1] ?? 0
+    return out
+  }
+  const find = async (bytes: Uint8Array, via: 'udp' | 'tcp', key: string | undefined) => {
     const current = cache
     const result = await compute(bytes, via, { source, domain, forwarder })
     if (result?.cacheable === true && key !== undefined && current === cache) {
@@ -114,7 +116,11 @@ export function startDns(options: DnsOptions): DnsServer {
   }
 }
 
-const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes.subarray(0, 600))
+/** Longer questions are not asked twice. */
+const maxCachedQuestion = 600
+/** A question without its id. */
+const latin1 = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString('latin1', 2)
 
 interface Computing {
   readonly source: ZoneSource

@@ -37,6 +37,8 @@ function serveUdp(address: string, port: number, answer: Parameters<DnsSockets['
     type: address.includes(':') ? 'udp6' : 'udp4',
     reuseAddr: true,
     recvBufferSize: 1 << 20,
+    // Clients are addresses already: a look-up would only put every answer off by a turn.
+    lookup: (host, _options, found) => found(null, host, address.includes(':') ? 6 : 4),
   })
   socket.on('message', (message, from) => {
     const reply = (bytes: Uint8Array | undefined) => {
