@@ -15,6 +15,7 @@ import { allControllers } from './controllers/all.ts'
 import {
   type Controller,
   type ControllerSettings,
+  controllersFor,
   type RunningController,
   startControllers,
 } from './controllers/framework/controller.ts'
@@ -96,14 +97,15 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
   const store = options.store ?? openMemoryStore({ clock })
   const nodes = new Map<string, ClusterNode>()
   let scheduler: Scheduler | undefined
-  const controllers = options.controllers ?? allControllers
+  const kinds = options.kinds ?? servedKinds()
+  const controllers = controllersFor(kinds, options.controllers ?? allControllers)
   const components = new Set<Component>([
     ...(options.scheduler === false ? [] : (['scheduler'] as const)),
     ...(controllers.length === 0 ? [] : (['controller-manager'] as const)),
   ])
   const api = await createApiServer({
     store,
-    kinds: options.kinds ?? servedKinds(),
+    kinds,
     clock,
     random,
     log,

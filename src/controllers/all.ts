@@ -25,6 +25,7 @@ import { persistentVolumeBinder } from './persistent-volume-binder.ts'
 import { podGarbageCollector } from './pod-garbage-collector.ts'
 import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
+import { podCertificateRequestCleaner } from './pod-certificate-request-cleaner.ts'
 import { resourceQuotaController } from './resource-quota.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
@@ -32,8 +33,11 @@ import { serviceAccountTokenController } from './service-account-token.ts'
 import { serviceCidrController } from './service-cidr.ts'
 import { serviceLbController } from './service-lb.ts'
 import { statefulSetController } from './stateful-set.ts'
+import { storageVersionCollector } from './storage-version-collector.ts'
+import { storageVersionMigrator } from './storage-version-migrator.ts'
 import { attributesClassProtection, claimProtection, volumeProtection } from './storage-protection.ts'
 import { taintEvictionController } from './taint-eviction.ts'
+import { trustBundlePublisher } from './trust-bundle-publisher.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished.ts'
 import { validatingAdmissionPolicyStatusController } from './validating-admission-policy-status.ts'
 
@@ -79,4 +83,8 @@ export const allControllers: readonly Controller[] = [
   volumeProtection,
   attributesClassProtection,
   validatingAdmissionPolicyStatusController,
+  storageVersionCollector,
+  storageVersionMigrator,
+  podCertificateRequestCleaner,
+  trustBundlePublisher,
 ]

@@ -44,6 +44,25 @@ const podCertificateRequest = kindSchema(`${P}PodCertificateRequest`, {
 export interface ClusterTrustBundle extends ObjectOf<typeof clusterTrustBundle> {}
 export interface PodCertificateRequest extends ObjectOf<typeof podCertificateRequest> {}
 
+/** A signer's bundles bear its name; the others must not look as if they did. */
+function validateBundleName({ metadata, spec }: ClusterTrustBundle): FieldError[] {
+  const { name } = metadata
+  const signer = spec.signerName ?? ''
+  if (signer === '')
+    return name.includes(':')
+      ? [invalidField('metadata.name', name, 'ClusterTrustBundle without signer name must not have ":" in its name')]
+      : []
+  const prefix = `${signer.replaceAll('/', ':')}:`
+  return name.startsWith(prefix)
+    ? []
+    : [
+        invalidField(
+          'metadata.name',
+          name,
+          `ClusterTrustBundle for signerName ${signer} must be named with prefix ${prefix}`,
+        ),
+      ]
+}
 function validateBundle({ spec }: ClusterTrustBundle): FieldError[] {
   const certificates = spec.trustBundle.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
   return certificates.length > 0
@@ -69,7 +88,8 @@ export const clusterTrustBundles = defineKind<ClusterTrustBundle>({
     ],
     row: (o, nowMs) => [o.metadata.name, o.spec.signerName ?? '', ageCell(o.metadata.creationTimestamp, nowMs)],
   },
-  validate: validateBundle,
+  nameRule: 'path-segment',
+  validate: (o) => [...validateBundleName(o), ...validateBundle(o)],
   validateUpdate: (next, old) => [
     ...validateBundle(next),
     ...(next.spec.signerName === old.spec.signerName

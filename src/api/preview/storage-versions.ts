@@ -11,7 +11,8 @@ const storageVersionMigrationSpec = object(`${MIGRATION}StorageVersionMigrationS
   resource: required(
     1,
     object('io.k8s.apimachinery.pkg.apis.meta.v1.GroupResource', {
-      group: required(1, string()),
+      // The core group's name is empty.
+      group: required(1, string(), { mayBeEmpty: true }),
       resource: required(2, string()),
     }),
   ),

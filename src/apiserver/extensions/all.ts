@@ -6,6 +6,7 @@ import { flowObjectKeeper } from '../flowcontrol/keep-objects.ts'
 import { customResources } from './custom-resources.ts'
 import type { Extension } from './extension.ts'
 import { serverEndpoints } from './server-endpoints.ts'
+import { serverIdentity } from './server-identity.ts'
 
 /** `client` acts as the server itself. */
 export const extensionsOf = (server: ServerContext, client: Client): readonly Extension[] => [
@@ -13,4 +14,5 @@ export const extensionsOf = (server: ServerContext, client: Client): readonly Ex
   aggregation(server, client),
   flowObjectKeeper(server, client),
   serverEndpoints(server, client),
+  serverIdentity(server, client),
 ]

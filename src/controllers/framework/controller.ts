@@ -1,4 +1,5 @@
 // What a controller is: a name and a start. Everything it may touch comes in through the context.
+import type { Kind } from '../../api/machinery/kind.ts'
 import type { Client } from '../../client/client.ts'
 import { createEventRecorder, type EventRecorder } from '../../client/event-recorder.ts'
 import type { InformerFactory } from '../../client/informer.ts'
@@ -49,8 +50,16 @@ export interface RunningController {
 export interface Controller {
   /** As upstream calls it: deployment-controller, namespace-controller ... */
   readonly name: string
+  /** A kind that is not served everywhere: without it the controller does not run. */
+  readonly needs?: Pick<Kind, 'group' | 'version' | 'plural'>
   start(context: ControllerContext): RunningController
 }
+
+/** The controllers that have something to do where these kinds are served. */
+export const controllersFor = (kinds: readonly Kind[], controllers: readonly Controller[]): readonly Controller[] =>
+  controllers.filter(({ needs }) => needs === undefined || kinds.some((kind) => serves(kind, needs)))
+const serves = (kind: Kind, { group, version, plural }: NonNullable<Controller['needs']>): boolean =>
+  kind.plural === plural && kind.group === group && kind.version === version
 
 /** Starts the listed controllers; stop ends all of them. */
 export function startControllers(controllers: readonly Controller[], context: ControllerContext): RunningController {

@@ -70,6 +70,8 @@ export interface TestCluster {
 export type Outcome = boolean | number | Partial<Pod['status']>
 export interface TestOptions {
   readonly nodes?: number
+  /** Served besides the built-in kinds. */
+  readonly kinds?: readonly Kind[]
   readonly settings?: ControllerSettings
   readonly runs?: (pod: Pod) => Outcome
   /** What lies between the controllers and the server. */
@@ -84,9 +86,7 @@ export async function testCluster(controllers: readonly Controller[], options: T
   const store = openMemoryStore({ clock })
   const serverOptions = {
     store,
-    kinds: builtinKinds.some((k) => k.plural === 'events')
-      ? builtinKinds
-      : [...builtinKinds, events as unknown as Kind],
+    kinds: [...builtinKinds, ...(options.kinds ?? [])],
     clock,
     random,
     identity: fakeIdentity,
