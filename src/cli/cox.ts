@@ -1,18 +1,19 @@
 #!/usr/bin/env node
 // The command line. Commands are loaded when they are called, so that `cox version` does not pay for a cluster.
-import { type Command, CliError, helpOf, note, out, parse } from './command.ts'
+import { type CliError, type Command, helpOf, note, out, parse } from './command.ts'
 
 type Load = () => Promise<Command>
+const clusterCommands = async () => (await import('./code-cache.ts')).serving()
 /** Every command, in the order of `cox --help`. */
 const commands: Readonly<Record<string, { readonly summary: string; readonly load: Load }>> = {
-  up: { summary: 'start a cluster on this machine', load: async () => (await import('./commands/up.ts')).up },
+  up: { summary: 'start a cluster on this machine', load: async () => (await clusterCommands()).up },
   server: {
     summary: 'start a control plane on this machine, for agents on others',
-    load: async () => (await import('./commands/server.ts')).server,
+    load: async () => (await clusterCommands()).server,
   },
   agent: {
     summary: 'make this machine a node of a cluster that runs elsewhere',
-    load: async () => (await import('./commands/agent.ts')).agent,
+    load: async () => (await clusterCommands()).agent,
   },
   token: {
     summary: 'create, list and delete the tokens that agents join with',
@@ -85,9 +86,10 @@ async function main(words: readonly string[]): Promise<number> {
     }
     return await command.run(call)
   } catch (error) {
-    if (error instanceof CliError) {
+    // By name: the commands that run a cluster bring classes of their own.
+    if (error instanceof Error && error.name === 'CliError') {
       note(`cox: ${error.message}`)
-      return error.exitCode
+      return (error as CliError).exitCode
     }
     // Whatever the API or a port answered: its own message is the best line there is.
     if (

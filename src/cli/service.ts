@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { machineGoesDown } from '../host/going-down.ts'
 import { CliError, note } from './command.ts'
 import { ensureDataDir, logPath } from './data-dir.ts'
+import { nowReady } from './ready.ts'
 
 const detachedMark = 'COX_DETACHED'
 /** This process is the one that was left running. */
@@ -62,6 +63,7 @@ export async function serveHere(service: Service): Promise<number> {
         () => {
           report({ type: 'ready', url: serving.url, nodeName: serving.nodeName })
           if (process.connected) process.disconnect()
+          nowReady()
           return asked
         },
         async (error: unknown) => {
