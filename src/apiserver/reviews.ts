@@ -1,12 +1,14 @@
 // Questions to the server about who somebody is and what they may do.
 import type { TokenReview } from '../api/authentication/authentication.ts'
-import type { SubjectAccessReviewSpec } from '../api/authorization/authorization.ts'
+import type { ResourceAttributes, SubjectAccessReviewSpec } from '../api/authorization/authorization.ts'
 import { badRequest, invalid } from '../api/machinery/errors.ts'
+import { formatFieldSelector } from '../api/machinery/fields.ts'
+import { formatLabelSelector } from '../api/machinery/labels.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import type { PolicyRule } from '../api/rbac/rbac.ts'
 import { rfc3339 } from '../ports/clock.ts'
 import { type AdmissionRequest, mutateAdmission, validateAdmission, writeOptions } from './admission/admission.ts'
-import type { AuthorizationAttributes } from './authorization/authorizer.ts'
+import { type AuthorizationAttributes, selectorsOf } from './authorization/authorizer.ts'
 import { decodeObject } from './codec.ts'
 import type { ResourceRequest } from './context.ts'
 import type { UserInfo } from './request.ts'
@@ -74,6 +76,22 @@ export async function selfAccessReview(call: ResourceRequest): Promise<Outcome> 
   return answer(review, await statusOf(call, call.user, review.spec))
 }
 
+const operators: Readonly<Record<string, '=' | '!='>> = { In: '=', NotIn: '!=' }
+/** The selectors of a question as text; a requirement on a field that no selector can say restricts nothing. */
+function restrictionsOf(asked: ResourceAttributes | undefined) {
+  const { fieldSelector: f, labelSelector: l } = asked ?? {}
+  const fields = (f?.requirements ?? []).flatMap(({ key, operator, values = [] }) => {
+    const known = operators[operator]
+    const [value] = values
+    return known === undefined || value === undefined || values.length > 1 ? [] : { field: key, operator: known, value }
+  })
+  return selectorsOf(
+    asked?.verb ?? '',
+    f?.rawSelector ?? formatFieldSelector(fields),
+    l?.rawSelector ?? (l?.requirements === undefined ? '' : formatLabelSelector({ matchExpressions: l.requirements })),
+  )
+}
+
 async function statusOf(call: ResourceRequest, user: UserInfo, spec: SubjectAccessReviewSpec): Promise<object> {
   const { resourceAttributes: r, nonResourceAttributes: n } = spec
   const attributes: AuthorizationAttributes = {
@@ -87,6 +105,7 @@ async function statusOf(call: ResourceRequest, user: UserInfo, spec: SubjectAcce
     namespace: r?.namespace ?? '',
     name: r?.name ?? '',
     path: n?.path ?? '',
+    ...restrictionsOf(r),
   }
   const { decision, reason } = await call.server.authorizer.authorize(attributes)
   return {

@@ -1,5 +1,5 @@
 // authorization.k8s.io/v1: questions about what somebody may do. None of these kinds is stored; the server answers a create.
-import { type FieldError, invalidField } from '../machinery/errors.ts'
+import { type FieldError, invalidField, requiredField } from '../machinery/errors.ts'
 import { defineKind } from '../machinery/kind.ts'
 import { kindSchema, labelSelectorRequirement, type ObjectOf } from '../machinery/meta.ts'
 import { array, boolean, type Infer, map, object, optional, required, string, struct } from '../machinery/schema.ts'
@@ -120,6 +120,20 @@ function validateQuestion(spec: SubjectAccessReviewSpec, subject: boolean): Fiel
         'exactly one of nonResourceAttributes or resourceAttributes must be specified',
       ),
     )
+  for (const name of ['fieldSelector', 'labelSelector'] as const) {
+    const selector = spec.resourceAttributes?.[name]
+    if (selector === undefined) continue
+    const path = `spec.resourceAttributes.${name}`
+    const { rawSelector = '', requirements = [] } = selector
+    if (rawSelector !== '' && requirements.length > 0)
+      errors.push(
+        invalidField(`${path}.rawSelector`, rawSelector, 'may not specified at the same time as requirements'),
+      )
+    if (rawSelector === '' && requirements.length === 0)
+      errors.push(
+        requiredField(`${path}.requirements`, `when ${path} is specified, requirements or rawSelector is required`),
+      )
+  }
   if (subject && (spec.user ?? '') === '' && (spec.groups ?? []).length === 0)
     errors.push(invalidField('spec.user', spec.user ?? '', 'at least one of user or group must be specified'))
   return errors

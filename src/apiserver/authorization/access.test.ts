@@ -242,3 +242,46 @@ describe('reviews', () => {
     })
   })
 })
+
+describe('selectors', () => {
+  const kubelet: UserInfo = { name: 'system:node:n1', groups: ['system:nodes', 'system:authenticated'] }
+  const reason = 'can only list/watch pods with spec.nodeName field selector'
+  it('a node reads its own pods and its own Node', async () => {
+    const { call } = await testServer()
+    await call('POST', `${base}/serviceaccounts`, { metadata: { name: 'default' } })
+    expect((await call('POST', `${base}/pods`, podManifest('p', { spec: { nodeName: 'n2' } }))).status).toBe(201)
+    const status = async (path: string) => (await call('GET', path, undefined, { user: kubelet })).status
+    expect(await status('/api/v1/pods?fieldSelector=spec.nodeName%3Dn1')).toBe(200)
+    expect(await status('/api/v1/pods?fieldSelector=spec.nodeName%3Dn2')).toBe(403)
+    expect(await status('/api/v1/pods?fieldSelector=spec.nodeName!%3Dn1')).toBe(403)
+    expect(await status('/api/v1/pods')).toBe(403)
+    expect(await status(`${base}/pods/p`)).toBe(403)
+    expect(await status(`${base}/pods/none`)).toBe(404)
+    expect(await status('/api/v1/nodes/n1')).toBe(404)
+    expect(await status('/api/v1/nodes/n2')).toBe(403)
+    expect(await status('/api/v1/nodes')).toBe(403)
+    expect(await status('/api/v1/nodes?fieldSelector=metadata.name%3Dn1')).toBe(200)
+  })
+  it.each([
+    ['as text', { rawSelector: 'spec.nodeName=n1' }, true],
+    ['as requirements', { requirements: [{ key: 'spec.nodeName', operator: 'In', values: ['n1'] }] }, true],
+    ['that say less', { requirements: [{ key: 'spec.nodeName', operator: 'NotIn', values: ['n1'] }] }, false],
+    ['that nobody can read', { rawSelector: 'spec.nodeName' }, false],
+  ])('are told in reviews: fields %s', async (_how, fieldSelector, allowed) => {
+    const { call } = await testServer()
+    const resourceAttributes = { verb: 'list', resource: 'pods', fieldSelector }
+    const spec = { user: kubelet.name, groups: kubelet.groups, resourceAttributes }
+    const { json } = await call('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', { spec })
+    expect(json['status']).toEqual(allowed ? { allowed } : { allowed, reason })
+  })
+  it('are one or the other in reviews', async () => {
+    const { call } = await testServer()
+    const resourceAttributes = { verb: 'list', resource: 'pods', labelSelector: {} }
+    const spec = { user: 'joe', resourceAttributes }
+    const { status, json } = await call('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', { spec })
+    expect([status, textAt(json, 'message')]).toEqual([
+      422,
+      expect.stringContaining('requirements: Required value: when spec.resourceAttributes.labelSelector is specified'),
+    ])
+  })
+})

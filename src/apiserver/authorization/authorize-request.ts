@@ -2,7 +2,7 @@
 import { ApiError } from '../../api/machinery/errors.ts'
 import type { AuditNotes, UserInfo } from '../request.ts'
 import type { RequestInfo } from '../request-info.ts'
-import type { AuthorizationAttributes, Authorizer } from './authorizer.ts'
+import { type AuthorizationAttributes, type Authorizer, selectorsOf } from './authorizer.ts'
 
 export const attributesOf = (user: UserInfo, info: RequestInfo): AuthorizationAttributes => ({
   user,
@@ -15,6 +15,7 @@ export const attributesOf = (user: UserInfo, info: RequestInfo): AuthorizationAt
   namespace: info.namespace,
   name: info.name,
   path: info.path,
+  ...(info.isResource ? selectorsOf(info.verb, info.query.get('fieldSelector'), info.query.get('labelSelector')) : {}),
 })
 
 /** Throws Forbidden. */

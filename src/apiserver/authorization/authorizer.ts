@@ -1,4 +1,6 @@
 // Authorization: a list of authorizers is asked in order; the first that allows or denies decides, no opinion passes on.
+import { type FieldSelector, parseFieldSelector } from '../../api/machinery/fields.ts'
+import { parseSelector, type Selector, SelectorError } from '../../api/machinery/labels.ts'
 import type { UserInfo } from '../request.ts'
 
 export interface AuthorizationAttributes {
@@ -13,6 +15,38 @@ export interface AuthorizationAttributes {
   readonly name: string
   /** Path of a non-resource request. */
   readonly path: string
+  /** What a list, watch or deletecollection is restricted to; a selector that nobody can read restricts nothing (KEP-4601). */
+  readonly fieldSelector?: FieldSelector
+  readonly labelSelector?: Selector
+}
+
+const selecting = new Set(['list', 'watch', 'deletecollection'])
+/** The selectors of a question, from their text; none where they do not count or cannot be read. */
+export function selectorsOf(
+  verb: string,
+  fields: string | null | undefined,
+  labels: string | null | undefined,
+): Pick<AuthorizationAttributes, 'fieldSelector' | 'labelSelector'> {
+  if (!selecting.has(verb) || (!fields && !labels)) return {}
+  const fieldSelector = readable(fields, parseFieldSelector)
+  const labelSelector = readable(labels, parseSelector)
+  return {
+    ...(fieldSelector === undefined ? {} : { fieldSelector }),
+    ...(labelSelector === undefined ? {} : { labelSelector }),
+  }
+}
+function readable<T extends readonly unknown[]>(
+  text: string | null | undefined,
+  parse: (text: string) => T,
+): T | undefined {
+  if (text === null || text === undefined || text === '') return undefined
+  try {
+    const selector = parse(text)
+    return selector.length === 0 ? undefined : selector
+  } catch (error) {
+    if (error instanceof SelectorError) return undefined
+    throw error
+  }
 }
 export type Decision =
   | { readonly decision: 'allow' | 'deny'; readonly reason: string }

@@ -3,6 +3,7 @@
 // a node are an index away, and what a pod refers to is found once per version of the pod.
 import type { Pod } from '../../api/core/pod.ts'
 import type { Ingress } from '../../api/networking/ingress.ts'
+import { exactField } from '../../api/machinery/fields.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import type { ServerContext } from '../context.ts'
 import type { UserInfo } from '../request.ts'
@@ -58,6 +59,10 @@ function specialCase(
     case '/serviceaccounts':
       if (subresource === 'token') return verb === 'create' ? used(server, attributes, node) : noOpinion
       return verb === 'get' ? used(server, attributes, node) : noOpinion
+    case '/pods':
+      return subresource === '' && reads.has(verb) ? ownPods(server, attributes, node) : undefined
+    case '/nodes':
+      return subresource === '' && reads.has(verb) ? ownNode(attributes, node) : undefined
     case 'resource.k8s.io/resourceclaims':
       return verb === 'get' ? used(server, attributes, node) : noOpinion
     case 'coordination.k8s.io/leases':
@@ -76,6 +81,30 @@ function specialCase(
     default:
       return undefined
   }
+}
+/** Of pods a node sees those that are bound to it (KEP-4601). One that is not there is the handler's to tell. */
+async function ownPods(server: ServerContext, attributes: AuthorizationAttributes, node: string): Promise<Decision> {
+  const { namespace, name, verb, fieldSelector = [] } = attributes
+  if (verb !== 'get')
+    return exactField(fieldSelector, 'spec.nodeName') === node
+      ? allow
+      : refuse('can only list/watch pods with spec.nodeName field selector')
+  const { collection } = server.resources.required('', 'pods')
+  await collection.ready()
+  const entry = collection.find(namespace, name)
+  const pod = entry === undefined ? undefined : (collection.object(entry) as unknown as Pod)
+  return pod === undefined || pod.spec.nodeName === node
+    ? allow
+    : refuse(`no relationship found between node '${node}' and this object`)
+}
+function ownNode({ name, fieldSelector = [] }: AuthorizationAttributes, node: string): Decision {
+  const asked = name === '' ? exactField(fieldSelector, 'metadata.name') : name
+  if (asked === node) return allow
+  return refuse(
+    asked === undefined
+      ? `node '${node}' cannot read all nodes, only its own Node object`
+      : `node '${node}' cannot read '${asked}', only its own Node object`,
+  )
 }
 const refuse = (reason: string): Decision => ({ decision: 'no-opinion', reason })
 

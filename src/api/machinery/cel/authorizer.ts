@@ -26,6 +26,9 @@ export interface Question {
   readonly name: string
   /** Path of a non-resource request. */
   readonly path: string
+  /** Selectors as text; empty: none. */
+  readonly fields: string
+  readonly labels: string
 }
 interface Answered {
   readonly decision: 'allow' | 'deny' | 'no-opinion' | 'error'
@@ -75,8 +78,20 @@ interface Check extends Authorizing {
   readonly subresource: string
   readonly namespace: string
   readonly name: string
+  readonly fields: string
+  readonly labels: string
 }
-const nothing = { path: undefined, group: '', version: '*', resource: '', subresource: '', namespace: '', name: '' }
+const nothing = {
+  path: undefined,
+  group: '',
+  version: '*',
+  resource: '',
+  subresource: '',
+  namespace: '',
+  name: '',
+  fields: '',
+  labels: '',
+}
 
 const names = {
   authorizer: 'kubernetes.authorization.Authorizer',
@@ -109,15 +124,18 @@ class AuthorizerValue extends ComputedStruct {
   }
 }
 /** The value of the variable `authorizer`: `own` is the request's own resource. */
-export function authorizerValue(ask: Ask, own: Omit<Question, 'verb' | 'isResource' | 'path'>): Value {
-  return new AuthorizerValue({ ask, user: own.user }, { ask, path: undefined, ...own })
+export function authorizerValue(
+  ask: Ask,
+  own: Omit<Question, 'verb' | 'isResource' | 'path' | 'fields' | 'labels'>,
+): Value {
+  return new AuthorizerValue({ ask, user: own.user }, { ...nothing, ask, ...own })
 }
 
 const authorizing = (target: Value): Authorizing => (target as AuthorizerValue).authorizing
 const checkOf = (target: Value): Check => (target as Opaque<Check>).value
 const made = (type: string, check: Check): Result => new Opaque(type, check)
 const narrowed =
-  (key: 'resource' | 'subresource' | 'namespace' | 'name') =>
+  (key: 'resource' | 'subresource' | 'namespace' | 'name' | 'fields' | 'labels') =>
   (target: Value, value: string): Result =>
     made(names.resource, { ...checkOf(target), [key]: value })
 
@@ -158,9 +176,8 @@ export const authorizerFunctions: readonly Overload[] = [
   method('subresource', [resources, string], resources, narrowed('subresource')),
   method('namespace', [resources, string], resources, narrowed('namespace')),
   method('name', [resources, string], resources, narrowed('name')),
-  // no authorizer here decides by selectors: a request that asks for less than is allowed is allowed
-  method('fieldSelector', [resources, string], resources, (target: Value, _selector: string) => target),
-  method('labelSelector', [resources, string], resources, (target: Value, _selector: string) => target),
+  method('fieldSelector', [resources, string], resources, narrowed('fields')),
+  method('labelSelector', [resources, string], resources, narrowed('labels')),
   method('check', [paths, string], decisions, check),
   method('check', [resources, string], decisions, check),
   method('allowed', [decisions], bool, (d: Value) => decisionOf(d).decision === 'allow'),

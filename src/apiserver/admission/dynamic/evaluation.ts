@@ -5,6 +5,7 @@ import { type CelAnswer, type CelProgram, perCallBudget } from '../../../api/mac
 import { askOnce, authorizerValue, AwaitingDecision } from '../../../api/machinery/cel/authorizer.ts'
 import { fromJson, type Value } from '../../../api/machinery/cel/values.ts'
 import type { Json, JsonObject } from '../../../api/machinery/schema.ts'
+import { selectorsOf } from '../../authorization/authorizer.ts'
 import type { ServedResource } from '../../resources.ts'
 import { requestOf } from './admission-review.ts'
 import type { Attributes } from './attributes.ts'
@@ -37,7 +38,9 @@ export async function evaluationOf(attributes: Attributes, version: ServedResour
       request: fromJson(requestOf(attributes, version) as unknown as Json, requestSchema),
       namespaceObject: found === undefined ? null : fromJson(found as unknown as Json, namespaces.schema),
       authorizer: authorizerValue(
-        askOnce((question) => server.authorizer.authorize(question)),
+        askOnce(({ fields, labels, ...question }) =>
+          server.authorizer.authorize({ ...question, ...selectorsOf(question.verb, fields, labels) }),
+        ),
         { user, group, version: resource.version, resource: kind.plural, subresource, namespace, name },
       ),
     },

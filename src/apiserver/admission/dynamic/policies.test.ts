@@ -202,6 +202,29 @@ describe('validating admission policies', () => {
     expect((await create('x')).json['message']).toBeUndefined()
   })
 
+  it('ask with selectors, which an authorizer may look at', async () => {
+    const pods = 'authorizer.group("").resource("pods")'
+    await policy('validating', {
+      validations: [
+        { expression: `${pods}.fieldSelector("spec.nodeName=n").labelSelector("a in (b)").check("list").allowed()` },
+        { expression: `!${pods}.fieldSelector("spec.nodeName=other").check("list").allowed()` },
+        // What cannot be read selects nothing.
+        { expression: `!${pods}.fieldSelector("spec.nodeName").check("list").errored()` },
+        { expression: `!${pods}.fieldSelector("spec.nodeName").check("list").allowed()` },
+      ],
+    })
+    const user = { name: 'system:node:n', groups: ['system:nodes', 'system:authenticated'] }
+    const rbac = '/apis/rbac.authorization.k8s.io/v1'
+    const rules = [{ verbs: ['create'], apiGroups: [''], resources: ['configmaps'] }]
+    await server.call('POST', `${rbac}/clusterroles`, { metadata: { name: 'writer' }, rules })
+    await server.call('POST', `${rbac}/clusterrolebindings`, {
+      metadata: { name: 'writer' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'writer' },
+      subjects: [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: user.name }],
+    })
+    expect((await server.call('POST', base, configMap('y'), { user })).json['message']).toBeUndefined()
+  })
+
   it('are refused where their expressions are wrong', async () => {
     const wrong = async (spec: object) => {
       const matchConstraints = { resourceRules: rules }
