@@ -58,7 +58,8 @@ function mountFailed(context: KubeletContext, handle: PodHandle, failures: reado
   handle.retry()
 }
 
-function killOne(
+/** Throws where the runtime does not see the end even of what it was told to kill: then it is told again later. */
+async function killOne(
   context: KubeletContext,
   { pod }: PodHandle,
   { because, container, status, message }: Kill,
@@ -67,7 +68,9 @@ function killOne(
   const graceSeconds = probed
     ? probeGraceSeconds(pod, container.name, because)
     : (pod.spec.terminationGracePeriodSeconds ?? 30)
-  return killContainer(context, pod, status, { message, graceSeconds })
+  await killContainer(context, pod, status, { message, graceSeconds })
+  if (because === 'unknown' && context.view.container(status.id)?.state === 'unknown')
+    throw new Error(`container ${container.name} was killed and is in unknown state still`)
 }
 
 /** Makes the sandbox when the plan wants one; answers the plan to go on with, undefined when there is none to go on. */

@@ -20,7 +20,7 @@ const facts: StatusFacts = {
   resize: { enforced: new Map(), pending: undefined, progress: undefined },
   messages: new Map(),
 }
-/** 'a' runs, 'a0' ended with 0, 'a1' with 1, 'a!' by OOM, 'a?' was created only. */
+/** 'a' runs, 'a0' ended with 0, 'a1' with 1, 'a!' by OOM, 'a?' was created only, 'a~' is unknown. */
 function runs(pod: ReturnType<typeof makePod>, text: string, sandbox = 's0'): ContainerStatus[] {
   const states: Record<string, [ContainerState, number]> = {
     '': ['running', 0],
@@ -28,6 +28,7 @@ function runs(pod: ReturnType<typeof makePod>, text: string, sandbox = 's0'): Co
     '1': ['exited', 1],
     '!': ['exited', 137],
     '?': ['created', 0],
+    '~': ['unknown', 0],
   }
   return text
     .split(' ')
@@ -111,6 +112,10 @@ describe('planPod', () => {
     ['all run', 'Always', 'a b', '', 'a b', ['s0'], ''],
     ['one is missing', 'Always', 'a b', '', 'a', ['s0'], 'start b'],
     ['made but not started', 'Always', 'a', '', 'a?', ['s0'], 'start a'],
+    ['out of sight', 'Always', 'a', '', 'a~', ['s0'], 'kill a, start a'],
+    ['out of sight, OnFailure: killed first', 'OnFailure', 'a', '', 'a~', ['s0'], 'kill a'],
+    ['out of sight, Never: it may have run', 'Never', 'a', '', 'a~', ['s0'], 'kill a'],
+    ['an init out of sight', 'Always', 'a', 'i', 'i~', ['s0'], 'kill i'],
     ['the sandbox died', 'Always', 'a', '', 'a', ['s0-'], 'clear, sandbox 1, start a'],
     ['the sandbox died, Never', 'Never', 'a', '', 'a1', ['s0-'], ''],
     ['the sandbox died before anything ran, Never', 'Never', 'a', '', '', ['s0-'], 'sandbox 1, start a'],

@@ -128,12 +128,14 @@ function killOf(container: AnyContainer, status: ContainerStatus, probes: ProbeF
   if (failed === undefined) return undefined
   return { status, container, because: failed, message: `Container ${name} failed ${failed} probe, will be restarted` }
 }
-const unknownKill = (container: AnyContainer, status: ContainerStatus): Kill => ({
-  status,
-  container,
-  because: 'unknown',
-  message: `Container ${container.name} is in unknown state, try killing it before restart`,
-})
+/** The runtime has lost sight of a run, which may be over: it is killed, and started again at once only where that happens
+ * whatever its exit code is. Else the code decides, which is known when it has been killed. */
+function planUnknown(pod: Pod, again: Start, status: ContainerStatus, kill: Kill[], start: Start[]): void {
+  const container = again.container as Container
+  const message = `Container ${container.name} is in unknown state, try killing it before restart`
+  kill.push({ status, container, because: 'unknown', message })
+  if (shouldRestart(pod, container, 0) && shouldRestart(pod, container, 137)) start.push(again)
+}
 
 /** Goes through the init containers in order and stops at the first that has to be waited for. Answers whether the app
  * containers may run. */
@@ -153,10 +155,8 @@ function planInit(
     const previous = newestRun(runtime, container.name)
     const again: Start = { container, kind: 'init', previous }
     if (status === undefined || status.state === 'created') start.push(again)
-    else if (status.state === 'unknown') {
-      kill.push(unknownKill(container, status))
-      start.push(again)
-    } else if (status.state === 'running') {
+    else if (status.state === 'unknown') planUnknown(pod, again, status, kill, start)
+    else if (status.state === 'running') {
       const ending = killOf(container, status, probes)
       if (ending !== undefined) kill.push(ending)
       if (ending !== undefined) start.push(again)
@@ -181,10 +181,8 @@ function planApp(
   const status = newestRun(runtime, container.name)
   const again: Start = { container, kind: 'app', previous: status }
   if (status === undefined || status.state === 'created') start.push(again)
-  else if (status.state === 'unknown') {
-    kill.push(unknownKill(container, status))
-    start.push(again)
-  } else if (status.state === 'running' && status.sandboxId === sandboxId) {
+  else if (status.state === 'unknown') planUnknown(pod, again, status, kill, start)
+  else if (status.state === 'running' && status.sandboxId === sandboxId) {
     const ending = killOf(container, status, probes)
     if (ending === undefined) return
     kill.push(ending)

@@ -145,7 +145,9 @@ function containerStatus(
   const waiting = facts.waiting.get(container.name)
   const [newest, ...earlier] = history
   if (newest === undefined) return withoutRuntime(container, old, waiting ?? idle, facts)
-  const state = stateOf(newest, waiting ?? idle, facts)
+  // Of a run that the runtime has lost sight of nothing new is known.
+  const unseen = newest.state === 'unknown' && old?.containerID?.endsWith(`//${newest.id}`) === true
+  const state = unseen && old.state !== undefined ? old.state : stateOf(newest, waiting ?? idle, facts)
   const ended = earlier.find((run) => run.state === 'exited')
   const sameRun = old?.restartCount === restartCountOf(newest)
   let lastState: ApiContainerState =
