@@ -1,6 +1,7 @@
 // What a request costs in the API server itself: the same work as apiload, without sockets and without a client, in
 // microseconds of processor time per request. Run with: node bench/run.mjs api-pipeline [COUNT]. With COUNT "grow": what a write
 // costs at 1,000 and at 100,000 objects.
+import { systemClock } from '../src/host/system.ts'
 import { openMemoryStore } from '../src/store/memory.ts'
 import { createApiServer } from '../src/apiserver/server.ts'
 import { builtinKinds } from '../src/api/kinds.ts'
@@ -10,15 +11,7 @@ import type { ApiRequest } from '../src/apiserver/request.ts'
 
 const grows = process.argv[2] === 'grow'
 const count = grows ? 500 : Number(process.argv[2] ?? 5000)
-const clock = {
-  now: Date.now,
-  monotonic: () => performance.now(),
-  after(delayMs: number, run: () => void) {
-    const timer = setTimeout(run, delayMs)
-    timer.unref()
-    return { cancel: () => clearTimeout(timer) }
-  },
-}
+const clock = systemClock
 const random = {
   float: Math.random,
   bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),

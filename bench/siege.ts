@@ -6,20 +6,13 @@ import { createApiServer } from '../src/apiserver/server.ts'
 import { besiege, countWhatIsLeft } from '../src/apiserver/testing/besiege.ts'
 import { type HostileRequest, hostileRequests } from '../src/apiserver/testing/hostile-requests.ts'
 import { admin, testIdentity } from '../src/apiserver/testing/server.ts'
+import { systemClock } from '../src/host/system.ts'
 import { openMemoryStore } from '../src/store/memory.ts'
 
 const count = Number(process.argv[2] ?? 100_000)
 const seed = Number(process.argv[3] ?? 1)
 const slowMs = 5000
-const clock = {
-  now: Date.now,
-  monotonic: () => performance.now(),
-  after(delayMs: number, run: () => void) {
-    const timer = setTimeout(run, delayMs)
-    timer.unref()
-    return { cancel: () => clearTimeout(timer) }
-  },
-}
+const clock = systemClock
 const random = {
   float: Math.random,
   bytes: (length: number) => crypto.getRandomValues(new Uint8Array(length)),

@@ -21,6 +21,8 @@ const { openLmdbStore, openMemoryStore } = await import(outfile)
 const clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  // Nobody sets the clock here.
+  onSet: () => ({ cancel: () => {} }),
   after: (ms, run) => {
     const timer = setTimeout(() => run(), ms)
     timer.unref()

@@ -6,18 +6,25 @@ import { createClient } from '../../src/client/api-client.ts'
 import type { Client } from '../../src/client/client.ts'
 import { createHttpTransport } from '../../src/host/http-transport.ts'
 
-/** As the cluster's administrator. */
-export function clientOf(dataDir: string): Client {
+function kubeconfigOf(dataDir: string) {
   const config = parse(readFileSync(join(dataDir, 'kubeconfig'), 'utf8')) as {
     clusters: { cluster: Record<string, string> }[]
     users: { user: Record<string, string> }[]
   }
-  const pem = (text: string | undefined) => Buffer.from(text ?? '', 'base64')
-  const { cluster } = config.clusters[0] ?? { cluster: {} }
-  const { user } = config.users[0] ?? { user: {} }
+  return { cluster: config.clusters[0]?.cluster ?? {}, user: config.users[0]?.user ?? {} }
+}
+const pem = (text: string | undefined) => Buffer.from(text ?? '', 'base64')
+
+/** Where the API is, and who vouches for it. */
+export function serverOf(dataDir: string): { readonly url: string; readonly ca: Buffer } {
+  const { cluster } = kubeconfigOf(dataDir)
+  return { url: cluster['server'] ?? '', ca: pem(cluster['certificate-authority-data']) }
+}
+/** As the cluster's administrator. */
+export function clientOf(dataDir: string): Client {
+  const { user } = kubeconfigOf(dataDir)
   const transport = createHttpTransport({
-    url: cluster['server'] ?? '',
-    ca: pem(cluster['certificate-authority-data']),
+    ...serverOf(dataDir),
     cert: pem(user['client-certificate-data']),
     key: pem(user['client-key-data']),
   })

@@ -109,6 +109,14 @@ export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
       schedule()
     }
   }
+  // What was to come at a moment of the wall clock is looked at again: the moment may be now, or further away.
+  const watching = clock.onSet(() => {
+    for (const [key, { timer }] of delayed) {
+      timer.cancel()
+      delayed.delete(key)
+      add(key)
+    }
+  })
   function addAfter(key: K, delayMs: number): void {
     if (stopped) return
     if (delayMs <= 0) return add(key)
@@ -135,6 +143,7 @@ export function createWorkQueue<K>(options: WorkQueueOptions<K>): WorkQueue<K> {
     },
     stop() {
       stopped = true
+      watching.cancel()
       waiting.clear()
       dirty.clear()
       for (const { timer } of delayed.values()) timer.cancel()

@@ -67,7 +67,7 @@ export const daemonSetController: Controller = {
       for (const pod of ended) {
         const node = pod.spec.nodeName ?? ''
         const failed = pod.status.phase === 'Failed'
-        const leftMs = backoff.waitMs(`${set.metadata.uid} ${node}`, clock.now())
+        const leftMs = backoff.waitMs(`${set.metadata.uid} ${node}`, clock.monotonic())
         if (leftMs > 0) {
           waitMs = Math.min(waitMs ?? leftMs, leftMs)
           continue

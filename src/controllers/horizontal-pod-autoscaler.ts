@@ -145,7 +145,7 @@ export const horizontalPodAutoscalerController: Controller = {
       const { maxReplicas, minReplicas = 1 } = hpa.spec
       const current = scale.spec.replicas ?? 0
       const key = keyOf(hpa)
-      const memory = memories.get(key) ?? firstMemory(current, clock.now())
+      const memory = memories.get(key) ?? firstMemory(current, clock.monotonic())
       memories.set(key, memory)
       const metrics = hpa.status.currentMetrics ?? []
       if (current === 0) {
@@ -165,7 +165,7 @@ export const horizontalPodAutoscalerController: Controller = {
       }
       const message = `the HPA was able to successfully calculate a replica count from ${measured.name}`
       say('ScalingActive', { status: 'True', reason: 'ValidMetricFound', message })
-      const proposal = { spec: hpa.spec, current, proposed: measured.replicas, memory, nowMs: clock.now() }
+      const proposal = { spec: hpa.spec, current, proposed: measured.replicas, memory, nowMs: clock.monotonic() }
       const plan = planReplicas(proposal)
       memories.set(key, plan.memory)
       say('AbleToScale', plan.able)

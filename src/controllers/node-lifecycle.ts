@@ -59,8 +59,8 @@ export const nodeLifecycleController: Controller = {
       const allDown = ready === 0 && [...zones].every(([name, other]) => name === zone || other.ready === 0)
       const rate = evictionRate(zoneState(ready, notReady), ready + notReady, allDown, rates)
       let bucket = buckets.get(zone)
-      if (bucket === undefined) buckets.set(zone, (bucket = new TokenBucket(clock.now())))
-      return bucket.take(rate, clock.now())
+      if (bucket === undefined) buckets.set(zone, (bucket = new TokenBucket(clock.monotonic())))
+      return bucket.take(rate, clock.monotonic())
     }
     /** Services must not send to pods of a node that cannot tell how they are. */
     async function markPodsNotReady(node: Node, writes: Writes): Promise<void> {
@@ -103,7 +103,8 @@ export const nodeLifecycleController: Controller = {
       async reconcile(name, writes) {
         const before = nodes.get(name)
         if (before === undefined) return
-        const nowMs = clock.now()
+        // How long a node is silent is not the wall clock's business: that may be set.
+        const nowMs = clock.monotonic()
         const heartbeat = observeHeartbeat(
           heartbeats.get(name),
           before,
@@ -129,7 +130,8 @@ export const nodeLifecycleController: Controller = {
     /** A sign of life costs one map entry; the node is reconciled only when its timer finds it silent. */
     const heard = (name: string, renewTime: string | undefined) => {
       const node = nodes.get(name)
-      if (node !== undefined) heartbeats.set(name, observeHeartbeat(heartbeats.get(name), node, renewTime, clock.now()))
+      if (node !== undefined)
+        heartbeats.set(name, observeHeartbeat(heartbeats.get(name), node, renewTime, clock.monotonic()))
     }
     const leaseChanged = (lease: Lease) => heard(lease.metadata.name, lease.spec.renewTime)
     const handlers = [

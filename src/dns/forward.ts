@@ -71,7 +71,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
     const name = question.name.toLowerCase()
     const key = `${question.type} ${name}`
     const known = cache.get(key)
-    if (known !== undefined && known.expiresMs > clock.now()) return known.bytes
+    if (known !== undefined && known.expiresMs > clock.monotonic()) return known.bytes
     const under = pending.get(key)
     if (under !== undefined) return under
     const id = Math.floor(random.float() * 65_536)
@@ -97,7 +97,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       .then((bytes) => {
         if (cache.size >= maxEntries) cache.clear()
         const lifeMs = bytes === undefined ? failureTtlMs : ttlOf(decode(Buffer.from(bytes))) * 1000
-        cache.set(key, { bytes, expiresMs: clock.now() + lifeMs })
+        cache.set(key, { bytes, expiresMs: clock.monotonic() + lifeMs })
         return bytes
       })
       .finally(() => pending.delete(key))

@@ -8,6 +8,22 @@ import type { Random } from '../ports/random.ts'
 /** setTimeout's limit; a longer delay is waited for in parts. */
 const longestTimerMs = 2_000_000_000
 
+/** How often it is looked whether the wall clock was set, and by how much more than it should have moved. */
+const lookMs = 5_000
+const setByMs = 1_000
+const onSet = new Set<() => void>()
+let looking: NodeJS.Timeout | undefined
+/** One look for all who ask, and none while nobody does. */
+function lookForSets(): void {
+  const offset = () => Date.now() - performance.now()
+  let beforeMs = offset()
+  looking ??= setInterval(() => {
+    const movedMs = offset() - beforeMs
+    beforeMs += movedMs
+    if (Math.abs(movedMs) > setByMs) for (const set of onSet) set()
+  }, lookMs).unref()
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -20,6 +36,19 @@ export const systemClock: Clock = {
     }
     arm(delayMs)
     return { cancel: () => clearTimeout(timer) }
+  },
+  onSet(set) {
+    const own = () => set()
+    onSet.add(own)
+    lookForSets()
+    return {
+      cancel() {
+        onSet.delete(own)
+        if (onSet.size > 0) return
+        clearInterval(looking)
+        looking = undefined
+      },
+    }
   },
 }
 

@@ -75,7 +75,7 @@ export class EvictionLoop {
       await this.#evictOne(worst, worst.podGraceSeconds)
   }
   async #assess(): Promise<Assessment> {
-    const assessed = assess(this.#thresholds, await this.#observe(), this.#passed, this.#context.clock.now())
+    const assessed = assess(this.#thresholds, await this.#observe(), this.#passed, this.#context.clock.monotonic())
     this.#passed = assessed.passed
     return assessed
   }
@@ -97,7 +97,7 @@ export class EvictionLoop {
     }
   }
   #notePressure(short: readonly Shortage[]): void {
-    const nowMs = this.#context.clock.now()
+    const nowMs = this.#context.clock.monotonic()
     const seen = (key: keyof Pressure, under: boolean): boolean => {
       if (under) this.#lastSeenMs.set(key, nowMs)
       const last = this.#lastSeenMs.get(key)

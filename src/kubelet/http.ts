@@ -46,7 +46,7 @@ async function answer({ context, pods, stats }: HttpParts, request: TransportReq
     case '/healthz/log':
       return text('ok')
     case '/healthz/syncloop':
-      return context.view.listedAtMs === 0 ? text('sync loop is not running', 500) : text('ok')
+      return context.view.listed ? text('ok') : text('sync loop is not running', 500)
     case '/pods':
       return podList([...pods.workers()])
     case '/runningpods':

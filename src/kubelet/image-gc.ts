@@ -62,7 +62,7 @@ export class ImageCollector {
   async #removeStale(): Promise<void> {
     const { clock, config } = this.#context
     if (config.imageGcMostAgeMs === 0) return
-    await this.#free(Number.POSITIVE_INFINITY, clock.now() - config.imageGcMostAgeMs)
+    await this.#free(Number.POSITIVE_INFINITY, clock.monotonic() - config.imageGcMostAgeMs)
   }
   #inUse(image: RuntimeImage): boolean {
     for (const { imageRef, image: name } of this.#context.view.containers())
@@ -71,7 +71,7 @@ export class ImageCollector {
   }
   async #note(): Promise<void> {
     const { runtime, clock } = this.#context
-    const nowMs = clock.now()
+    const nowMs = clock.monotonic()
     const images = await runtime.listImages()
     for (const image of images) {
       const seen = this.#seen.get(image.id) ?? { firstMs: nowMs, lastUsedMs: 0 }
@@ -91,7 +91,7 @@ export class ImageCollector {
     let freed = 0
     for (const image of images.sort((a, b) => age(a) - age(b))) {
       if (freed >= wantedBytes) break
-      if (clock.now() - (this.#seen.get(image.id)?.firstMs ?? 0) < config.imageGcLeastAgeMs) continue
+      if (clock.monotonic() - (this.#seen.get(image.id)?.firstMs ?? 0) < config.imageGcLeastAgeMs) continue
       if (age(image) > usedBeforeMs) continue
       await runtime.removeImage(image.id)
       log.info('removed an image that nobody uses', { image: image.repoTags[0] ?? image.id, bytes: image.sizeBytes })

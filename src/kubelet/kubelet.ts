@@ -213,7 +213,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     recordNode,
     pressure: () => set.pressure(),
     goingDown: () => set.isGoingDown,
-    runtimeTrouble: () => (view.listedAtMs === 0 ? 'PLEG is not healthy: pleg has yet to be successful' : undefined),
+    runtimeTrouble: () => (view.listed ? undefined : 'PLEG is not healthy: pleg has yet to be successful'),
   })
   const set = new PodSet(
     context,
@@ -237,6 +237,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   })
   const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
   const rotation = startLogRotation(context)
+  const watching = context.clock.onSet(() => {
+    log.warn('the wall clock was set')
+    context.tokens.clockWasSet()
+    set.clockWasSet()
+    agent.update()
+  })
   images.start()
   eviction.start()
   const listed = view.start()
@@ -276,6 +282,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       unwatchNode()
       unwatchPods()
       following?.stop()
+      watching.cancel()
       agent.stop()
       rotation.cancel()
       images.stop()

@@ -26,7 +26,7 @@ export class NodeAgent {
   #timer: Timer | undefined
   #leaseTimer: Timer | undefined
   #stopped = false
-  #reportedAtMs = 0
+  #reportedAtMs = Number.NEGATIVE_INFINITY
   #known: Node | undefined
   #diskBytes = 0
   #busy = false
@@ -47,7 +47,7 @@ export class NodeAgent {
   /** The API lost the node: it is registered anew. */
   gone(): void {
     this.#known = undefined
-    this.#reportedAtMs = 0
+    this.#reportedAtMs = Number.NEGATIVE_INFINITY
     this.update()
   }
   /** Amounts by which resource fields without a limit are answered, before the node is registered too. */
@@ -102,20 +102,20 @@ export class NodeAgent {
     const labels = nodeLabels(facts)
     if (Object.entries(labels).some(([key, value]) => node.metadata.labels?.[key] !== value))
       await resource.patch(nodeName, undefined, 'merge', { metadata: { labels } })
-    const due = clock.now() - this.#reportedAtMs >= config.nodeStatusReportMs
+    const due = clock.monotonic() - this.#reportedAtMs >= config.nodeStatusReportMs
     this.#ready = status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true
     if (!due && semanticEqual(withoutHeartbeat(node.status), withoutHeartbeat(status))) {
       this.#known = node
       return
     }
-    this.#reportedAtMs = clock.now()
+    this.#reportedAtMs = clock.monotonic()
     try {
       const patch = statusPatch(node.status, status)
       this.seen(await resource.patch(nodeName, undefined, 'strategic', { status: patch }, { subresource: 'status' }))
     } catch (error) {
       // The node was deleted: register it anew.
       this.#known = undefined
-      this.#reportedAtMs = 0
+      this.#reportedAtMs = Number.NEGATIVE_INFINITY
       if (!isReason(error, 'NotFound')) throw error
       this.#again = true
     }

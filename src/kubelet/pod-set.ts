@@ -177,6 +177,10 @@ export class PodSet {
     this.#workers.get(last.metadata.uid)?.remove(last)
     this.#sweep()
   }
+  /** The wall clock was set: what is to happen at a moment of it may be due. */
+  clockWasSet(): void {
+    for (const worker of this.#workers.values()) worker.wake()
+  }
   runtimeChanged(uid: string): void {
     const worker = this.#workers.get(uid)
     worker?.runtimeChanged()

@@ -126,7 +126,8 @@ export class Probes implements ProbeFacts {
       verdict: adoptedVerdict(pod, status, kind),
     }
     this.#runs.set(key, run)
-    const sinceStartMs = clock.now() - status.startedAtMs
+    // Never negative, however the wall clock was set since: no probe may wait for the time to come back.
+    const sinceStartMs = Math.max(0, clock.now() - status.startedAtMs)
     const initialMs = (probe.initialDelaySeconds ?? 0) * 1000
     // A liveness probe has no reason to hurry: nothing waits for its success.
     const extraMs = kind === 'liveness' ? Math.min(1000, probe.periodSeconds * 1000) : 0

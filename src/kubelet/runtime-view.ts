@@ -32,8 +32,8 @@ export class RuntimeView {
   #events: { close(): void } | undefined
   #timer: Timer | undefined
   #stopped = false
-  /** When the last list succeeded, for the node's Ready condition. */
-  listedAtMs = 0
+  /** A list has succeeded: the node's Ready condition waits for it. */
+  listed = false
 
   constructor(runtime: ContainerRuntime, clock: Clock, log: Log, onChange: (uid: string) => void) {
     this.#runtime = runtime
@@ -176,7 +176,7 @@ export class RuntimeView {
       for (const id of this.#sandboxes.keys()) if (!listed.has(id)) looks.push(this.lookAtSandbox(id))
       for (const id of this.#containers.keys()) if (!listed.has(id)) looks.push(this.lookAtContainer(id))
       await Promise.all(looks)
-      this.listedAtMs = this.#clock.now()
+      this.listed = true
       this.#settleDoubts(beganMs)
       return true
     } catch (error) {

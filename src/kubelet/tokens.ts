@@ -12,6 +12,8 @@ const defaultExpirationSeconds = 3600
 
 interface Entry {
   readonly token: Promise<string>
+  /** Of the wall clock, as is the token's validity: outside of these another is asked for. */
+  readonly issuedAtMs: number
   renewAtMs: number
   timer: Timer | undefined
 }
@@ -35,19 +37,28 @@ export class Tokens implements TokenSource {
   token(pod: Pod, audience: string | undefined, expirationSeconds = defaultExpirationSeconds): Promise<string> {
     const key = [pod.metadata.uid, audience ?? '', expirationSeconds].join(' ')
     const known = this.#entries.get(key)
-    if (known !== undefined && this.#clock.now() < known.renewAtMs) return known.token
+    const nowMs = this.#clock.now()
+    if (known !== undefined && nowMs >= known.issuedAtMs && nowMs < known.renewAtMs) return known.token
     known?.timer?.cancel()
     const entry: Entry = {
       token: this.#request(pod, audience, expirationSeconds).then((answer) => {
         this.#plan(pod.metadata.uid, entry, answer.expiresAtMs)
         return answer.token
       }),
+      issuedAtMs: nowMs,
       renewAtMs: Number.POSITIVE_INFINITY,
       timer: undefined,
     }
     this.#entries.set(key, entry)
     entry.token.catch(() => this.#entries.delete(key))
     return entry.token
+  }
+  /** The wall clock was set: a token may have ended, or not begun. Pods that hold one that is not good any more get
+   * another. */
+  clockWasSet(): void {
+    const nowMs = this.#clock.now()
+    for (const [key, { issuedAtMs, renewAtMs }] of this.#entries)
+      if (nowMs < issuedAtMs || nowMs >= renewAtMs) this.#onRenew(key.split(' ')[0] ?? '')
   }
   forget(uid: string): void {
     for (const [key, entry] of this.#entries)

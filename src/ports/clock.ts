@@ -11,6 +11,9 @@ export interface Clock {
   monotonic(): number
   /** Calls `run` once after at least `delayMs`. Does not keep the process alive by itself. */
   after(delayMs: number, run: () => void): Timer
+  /** Calls `set` soon after somebody has set the wall clock forth or back by more than a second (by hand, by NTP, by a
+   * machine that slept): whoever waits for a moment of the wall clock plans anew. */
+  onSet(set: () => void): Timer
 }
 
 /** Resolves after `delayMs`; resolves at once (without throwing) when `signal` aborts: look at the signal after it. */

@@ -20,6 +20,9 @@ export class VirtualClock implements Clock {
   private readonly startMs: number
   private readonly drain: Drain
   private elapsedMs = 0
+  /** How far somebody has set the wall clock, all in all. */
+  private shiftedMs = 0
+  private readonly listeners = new Set<() => void>()
   private order = 0
   /** A binary heap by time, then order. */
   private readonly heap: Pending[] = []
@@ -36,10 +39,21 @@ export class VirtualClock implements Clock {
   }
 
   now(): number {
-    return this.startMs + this.elapsedMs
+    return this.startMs + this.elapsedMs + this.shiftedMs
   }
   monotonic(): number {
     return this.elapsedMs
+  }
+
+  /** Sets the wall clock forth, or back where `byMs` is negative, as an operator or NTP does. No time passes. */
+  shift(byMs: number): void {
+    this.shiftedMs += byMs
+    for (const set of this.listeners) set()
+  }
+  onSet(set: () => void): Timer {
+    const own = () => set()
+    this.listeners.add(own)
+    return { cancel: () => this.listeners.delete(own) }
   }
 
   after(delayMs: number, run: () => void): Timer {

@@ -12,6 +12,8 @@ import { put, Recorder, storeSuite, textOf, write } from './testing/store-suite.
 const clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  // Nobody sets the clock here.
+  onSet: () => ({ cancel: () => {} }),
   after: (delayMs: number, run: () => void) => {
     const timer = setTimeout(run, delayMs)
     return { cancel: () => clearTimeout(timer) }

@@ -24,6 +24,7 @@ export function testClock(startMs = Date.parse('2026-01-01T00:00:00Z')): TestClo
   return {
     now: () => now,
     monotonic: () => now - startMs,
+    onSet: () => ({ cancel: () => {} }),
     after(delayMs, run): Timer {
       const timer = { at: now + delayMs, run }
       timers.push(timer)

@@ -15,6 +15,7 @@ export function manualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
   let nowMs = startMs
   let order = 0
   let shiftMs = 0
+  const listeners = new Set<() => void>()
   const timers = new Set<{ readonly dueMs: number; readonly order: number; readonly run: () => void }>()
   const next = (untilMs: number) =>
     [...timers].filter((t) => t.dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs || a.order - b.order)[0]
@@ -26,8 +27,14 @@ export function manualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
       timers.add(timer)
       return { cancel: () => timers.delete(timer) }
     },
+    onSet(set) {
+      const own = () => set()
+      listeners.add(own)
+      return { cancel: () => listeners.delete(own) }
+    },
     shift(ms) {
       shiftMs += ms
+      for (const set of listeners) set()
     },
     async advance(ms) {
       const untilMs = nowMs + ms

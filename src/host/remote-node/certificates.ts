@@ -158,10 +158,21 @@ export function keepCertificate(options: KeptCertificateOptions): { stop(): void
   let timer: Timer | undefined
   const luck = random.float()
   const plan = (delayMs: number) => {
+    timer?.cancel()
     if (!stopping.signal.aborted) timer = clock.after(Math.max(0, Math.min(delayMs, longestWaitMs)), () => void renew())
   }
+  let busy = false
   /** Boundary: what fails is logged and tried again; the old certificate is good for a while. */
   async function renew(): Promise<void> {
+    if (busy) return
+    busy = true
+    try {
+      await renewOnce()
+    } finally {
+      busy = false
+    }
+  }
+  async function renewOnce(): Promise<void> {
     const present = file.read()
     const leftMs = present === undefined ? 0 : renewalMs(present.certificatePem, luck) - clock.now()
     if (leftMs > 0) return plan(leftMs)
@@ -180,9 +191,11 @@ export function keepCertificate(options: KeptCertificateOptions): { stop(): void
     }
   }
   void renew()
+  const watching = clock.onSet(() => void renew())
   return {
     stop() {
       stopping.abort()
+      watching.cancel()
       timer?.cancel()
     },
   }

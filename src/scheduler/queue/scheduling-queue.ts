@@ -95,7 +95,7 @@ export class SchedulingQueue {
     if (this.entries.has(info.uid)) return this.update(info)
     const entry: QueuedPod = {
       info,
-      queuedMs: this.options.clock.now(),
+      queuedMs: this.options.clock.monotonic(),
       sequence: ++this.sequence,
       attempts: 0,
       rejections: 0,
@@ -178,7 +178,7 @@ export class SchedulingQueue {
     return true
   }
   private stamp(entry: QueuedPod): void {
-    entry.queuedMs = this.options.clock.now()
+    entry.queuedMs = this.options.clock.monotonic()
     entry.sequence = ++this.sequence
   }
 
@@ -263,7 +263,7 @@ export class SchedulingQueue {
     const count = entry.errors > 0 ? entry.errors : entry.rejections
     const delayMs = count === 0 ? 0 : Math.min(maxBackoffMs, initialBackoffMs * 2 ** (count - 1))
     entry.backoffUntilMs = entry.queuedMs + delayMs
-    if (entry.backoffUntilMs <= clock.now()) return this.activate(entry)
+    if (entry.backoffUntilMs <= clock.monotonic()) return this.activate(entry)
     const heap = entry.errors > 0 ? this.errorBackoff : this.backoff
     heap.push(entry)
     this.armBackoff()
@@ -281,12 +281,12 @@ export class SchedulingQueue {
       if (this.backoffTimer.dueMs <= dueMs) return
       this.backoffTimer.timer.cancel()
     }
-    const timer = clock.after(dueMs - clock.now(), () => {
+    const timer = clock.after(dueMs - clock.monotonic(), () => {
       this.backoffTimer = undefined
       for (const heap of [this.backoff, this.errorBackoff])
         for (let next = heap.peek(); next !== undefined; next = heap.peek()) {
           const endMs = heap === this.backoff ? windowEnd(next.backoffUntilMs) : next.backoffUntilMs
-          if (endMs > clock.now()) break
+          if (endMs > clock.monotonic()) break
           heap.remove(next)
           this.activate(next)
         }
@@ -308,7 +308,7 @@ export class SchedulingQueue {
     const { clock, flushAfterMs = 300_000 } = this.options
     this.flushTimer = clock.after(flushCheckMs, () => {
       this.flushTimer = undefined
-      const dueMs = clock.now() - flushAfterMs
+      const dueMs = clock.monotonic() - flushAfterMs
       for (const entry of this.parkedPods) if (entry.queuedMs <= dueMs) this.requeue(entry)
       this.armFlush()
     })

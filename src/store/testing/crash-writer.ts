@@ -8,6 +8,8 @@ import { bytes } from './texts.ts'
 const clock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
+  // Nobody sets the clock here.
+  onSet: () => ({ cancel: () => {} }),
   after: (delayMs, run) => {
     const timer = setTimeout(run, delayMs)
     timer.unref()

@@ -16,6 +16,9 @@ export class TestClock implements Clock {
     this.timers.add(timer)
     return { cancel: () => void this.timers.delete(timer) }
   }
+  onSet(): Timer {
+    return { cancel: () => {} }
+  }
   /** Fires what is due on the way, in order. */
   advance(ms: number): void {
     const end = this.nowMs + ms
