@@ -13,7 +13,7 @@ import { clientOf, serverOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { isReady } from '../kubectl/cluster.ts'
-import { able } from './pods.ts'
+import { able } from '../kubectl/binary.ts'
 
 const hourMs = 3_600_000
 const container = (script: string, more: object = {}) => ({
