@@ -230,7 +230,8 @@ export const horizontalPodAutoscalerController: Controller = {
       recorder.event(hpa, 'Normal', 'SuccessfulRescale', size)
       const message = `the HPA controller was able to update the target scale to ${desired}`
       say('AbleToScale', { status: 'True', reason: 'SucceededRescale', message })
-      memories.set(key, remember(memories.get(key) ?? firstMemory(current, nowMs), current, desired, nowMs))
+      const sinceMs = clock.monotonic()
+      memories.set(key, remember(memories.get(key) ?? firstMemory(current, sinceMs), current, desired, sinceMs))
       const lastScaleTime = formatTime(nowMs)
       return write({ currentReplicas: current, desiredReplicas: desired, currentMetrics, lastScaleTime })
     }
