@@ -61,7 +61,8 @@ const recentObjects = 4096
 export class ResourceRegistry {
   private readonly served = new Map<string, ServedResource>()
   private readonly versions = new WeakMap<ResourceStorage, readonly ServedResource[]>()
-  private readonly storages = new Map<string, ResourceStorage>()
+  /** By group, then by plural. Every write asks for several: a key put together each time would have to be hashed anew. */
+  private readonly storages = new Map<string, Map<string, ResourceStorage>>()
   private readonly store: Store
   private readonly feed: Feed
   private readonly defer: Defer
@@ -94,10 +95,10 @@ export class ResourceRegistry {
   }
   /** Every kind that is served, in order of registration. */
   kinds(): readonly Kind[] {
-    return [...this.storages.values()].flatMap((storage) => storage.kinds)
+    return this.storageKinds().flatMap((storage) => storage.kinds)
   }
   storageKinds(): readonly ResourceStorage[] {
-    return [...this.storages.values()]
+    return [...this.storages.values()].flatMap((group) => [...group.values()])
   }
   get(group: string, version: string, plural: string): ServedResource | undefined {
     return this.served.get(`${group}/${version}/${plural}`)
@@ -117,7 +118,7 @@ export class ResourceRegistry {
   }
   /** The storage of a kind by group and plural, whatever the version. */
   storage(group: string, plural: string): ResourceStorage | undefined {
-    return this.storages.get(`${group}/${plural}`)
+    return this.storages.get(group)?.get(plural)
   }
   /** Like storage(), for kinds that the server itself cannot do without. */
   required(group: string, plural: string): ResourceStorage {
@@ -130,7 +131,7 @@ export class ResourceRegistry {
   add(kind: Kind): ResourceStorage {
     const collection = new Collection({ store: this.store, feed: this.feed, kind, recent: this.recent })
     const storage: ResourceStorage = { kind, kinds: [kind], collection, hub: new WatchHub(collection, this.defer) }
-    this.storages.set(`${kind.group}/${kind.plural}`, storage)
+    this.keep(storage)
     this.put(storage, kind.group, kind.version, undefined)
     for (const version of kind.versions ?? []) this.put(storage, version.group, version.version, version)
     this.changes++
@@ -153,7 +154,7 @@ export class ResourceRegistry {
     })
     const kinds = served.map(({ kind }) => kind)
     const storage: ResourceStorage = { kind: stored, kinds, collection, hub: new WatchHub(collection, this.defer) }
-    this.storages.set(`${stored.group}/${stored.plural}`, storage)
+    this.keep(storage)
     for (const { kind, boundary, deprecation, closed } of served) {
       this.served.set(`${kind.group}/${kind.version}/${kind.plural}`, {
         group: kind.group,
@@ -175,11 +176,18 @@ export class ResourceRegistry {
 
   /** Stops serving a kind; its watchers are cut off. */
   remove(kind: Kind): void {
-    this.storages.get(`${kind.group}/${kind.plural}`)?.collection.close()
-    this.storages.delete(`${kind.group}/${kind.plural}`)
+    this.storage(kind.group, kind.plural)?.collection.close()
+    this.storages.get(kind.group)?.delete(kind.plural)
     for (const [id, resource] of this.served)
       if (resource.kind.group === kind.group && resource.kind.plural === kind.plural) this.served.delete(id)
     this.touch()
+  }
+
+  private keep(storage: ResourceStorage): void {
+    const { group, plural } = storage.kind
+    let ofGroup = this.storages.get(group)
+    if (ofGroup === undefined) this.storages.set(group, (ofGroup = new Map()))
+    ofGroup.set(plural, storage)
   }
 
   private put(storage: ResourceStorage, group: string, version: string, as: KindVersion | undefined): void {

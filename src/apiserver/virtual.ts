@@ -22,5 +22,11 @@ const virtual: Readonly<Record<string, { readonly [verb: string]: VirtualHandler
   'metrics.k8s.io/pods': { get: readPodMetrics, list: readPodMetrics },
 }
 
-export const virtualHandler = ({ kind }: ServedResource, verb: string): VirtualHandler | undefined =>
-  virtual[`${kind.group}/${kind.plural}`]?.[verb]
+type VirtualHandlers = (typeof virtual)[string]
+const none: VirtualHandlers = {}
+const ofKind = new WeakMap<ServedResource['kind'], VirtualHandlers>()
+export function virtualHandler({ kind }: ServedResource, verb: string): VirtualHandler | undefined {
+  let known = ofKind.get(kind)
+  if (known === undefined) ofKind.set(kind, (known = virtual[`${kind.group}/${kind.plural}`] ?? none))
+  return known[verb]
+}

@@ -52,6 +52,16 @@ export function every(clock: Clock, periodMs: number, run: () => void | Promise<
 }
 
 /** RFC 3339 with whole seconds, as metav1.Time is written. */
-export const rfc3339 = (ms: number): string => `${new Date(Math.floor(ms / 1000) * 1000).toISOString().slice(0, 19)}Z`
+export function rfc3339(ms: number): string {
+  const second = Math.floor(ms / 1000)
+  if (second !== lastSecond) {
+    lastText = `${new Date(second * 1000).toISOString().slice(0, 19)}Z`
+    lastSecond = second
+  }
+  return lastText
+}
+/** Thousands of objects are written within one second. */
+let lastSecond = Number.NaN
+let lastText = ''
 /** RFC 3339 with microseconds, as metav1.MicroTime is written. */
 export const rfc3339Micro = (ms: number): string => `${new Date(ms).toISOString().slice(0, 23)}000Z`

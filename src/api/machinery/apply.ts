@@ -45,6 +45,8 @@ interface Manager {
   readonly subresource: string
   readonly time: string | undefined
   readonly set: FieldSet
+  /** The entry that says just this, where there is one. */
+  readonly entry?: ManagedFieldsEntry
 }
 
 /** Metadata that nobody owns, for it is the server's own. */
@@ -71,8 +73,16 @@ function ownable(object: JsonObject): JsonObject {
   }
   return { metadata: kept, ...rest }
 }
-const allowed = (set: FieldSet, writer: Writer): FieldSet =>
-  writer.ignored === undefined ? set : subtractAll(set, writer.ignored)
+/** `set` without what the writer ignores; asked about a shared set again, the same answer. */
+function allowed(set: FieldSet, { ignored }: Writer): FieldSet {
+  if (ignored === undefined) return set
+  let known = allowedOf.get(ignored)
+  if (known === undefined) allowedOf.set(ignored, (known = new WeakMap()))
+  let answer = known.get(set)
+  if (answer === undefined) known.set(set, (answer = share(subtractAll(set, ignored))))
+  return answer
+}
+const allowedOf = new WeakMap<FieldSet, WeakMap<FieldSet, FieldSet>>()
 
 /** The object that applying `config` to `live` makes, managedFields included. `config` comes from decodeSparse.
  * Throws ApiError: Conflict where it would change others' fields without force, BadRequest on lists with double keys. */
@@ -128,21 +138,23 @@ export function trackUpdate(
 ): readonly ManagedFieldsEntry[] {
   const given = metadataOf(next).managedFields
   const managers = isReset(given) ? [] : readManagers(given ?? metadataOf(live).managedFields)
-  const changes = compareFields({ schema }, ownable(live ?? emptyObject(schema)), ownable(next))
+  const changes = compareFields({ schema }, live === undefined ? emptyFields(schema) : ownable(live), ownable(next))
   const me = identity(writer, 'Update')
   const mine = managers.find((entry) => sameIdentity(entry, me))
   const left = managers.filter((entry) => entry !== mine).map((entry) => yieldFields(entry, changes))
-  const touched = allowed(unite(changes.added, changes.modified), writer)
+  const touched = allowed(share(unite(changes.added, changes.modified)), writer)
   const set = unite(mine === undefined ? emptySet : subtractAll(mine.set, changes.removed), touched)
-  const changed = mine === undefined || !sameSet(mine.set, set)
-  const entry: Manager = { ...me, set, time: changed ? formatTime(writer.nowMs) : mine.time }
+  const entry: Manager =
+    mine !== undefined && sameSet(mine.set, set) ? mine : { ...me, set, time: formatTime(writer.nowMs) }
   return writeManagers(capped([...left, entry]))
 }
 
 /** A manager loses what another write changed or removed: by force, or because an update asks nobody. */
 function yieldFields(entry: Manager, changes: Changes): Manager {
   const set = subtractAll(subtract(entry.set, unite(changes.added, changes.modified)), changes.removed)
-  return sameSet(set, entry.set) ? entry : { ...entry, set }
+  if (sameSet(set, entry.set)) return entry
+  const { entry: _, ...rest } = entry
+  return { ...rest, set }
 }
 const isUnchanged = (changes: Changes): boolean =>
   isEmptySet(changes.added) && isEmptySet(changes.modified) && isEmptySet(changes.removed)
@@ -249,7 +261,7 @@ function withoutManagedFields(object: JsonObject): JsonObject {
   return { ...object, metadata: rest }
 }
 /** What an object is before it is: what is always there. */
-const emptyObject = perSchema((schema: Schema): JsonObject => freeze(decode<JsonObject>(schema, {}).value))
+const emptyFields = perSchema((schema: Schema): JsonObject => freeze(ownable(decode<JsonObject>(schema, {}).value)))
 
 const identity = (writer: Writer, operation: Manager['operation']): Manager => ({
   manager: writer.manager,
@@ -282,6 +294,7 @@ function readManagers(given: unknown): Manager[] {
         subresource: entry.subresource ?? '',
         time: entry.time,
         set,
+        ...(trusted.has(entry) ? { entry } : {}),
       },
     ]
   })
@@ -302,20 +315,44 @@ function writeManagers(managers: readonly Manager[]): ManagedFieldsEntry[] {
   return managers
     .filter(({ set }) => !isEmptySet(set))
     .sort(byAge)
-    .map(({ manager, operation, apiVersion, time, set, subresource }) => {
-      const entry: ManagedFieldsEntry = {
-        manager,
-        operation,
-        apiVersion,
-        ...(time === undefined ? {} : { time }),
-        fieldsType: 'FieldsV1',
-        fieldsV1: share(inOrder(set)) as unknown as Json,
-        ...(subresource === '' ? {} : { subresource }),
-      }
-      trusted.add(entry)
-      return entry
-    })
+    .map((manager) => manager.entry ?? entryOf(manager))
 }
+/** The entry of a manager. Of a client that makes many alike objects in one second, they all have the same one. */
+function entryOf({ manager, operation, apiVersion, time, set, subresource }: Manager): ManagedFieldsEntry {
+  const fields = sorted(set)
+  const last = lastEntries.get(fields)
+  if (
+    last !== undefined &&
+    last.time === time &&
+    last.manager === manager &&
+    last.operation === operation &&
+    last.apiVersion === apiVersion &&
+    (last.subresource ?? '') === subresource
+  )
+    return last
+  const entry: ManagedFieldsEntry = Object.freeze({
+    manager,
+    operation,
+    apiVersion,
+    ...(time === undefined ? {} : { time }),
+    fieldsType: 'FieldsV1',
+    fieldsV1: fields as unknown as Json,
+    ...(subresource === '' ? {} : { subresource }),
+  })
+  trusted.add(entry)
+  lastEntries.set(fields, entry)
+  return entry
+}
+const lastEntries = new WeakMap<FieldSet, ManagedFieldsEntry>()
+/** The set with its elements in order, shared. */
+function sorted(set: FieldSet): FieldSet {
+  const known = sortedSets.get(set)
+  if (known !== undefined) return known
+  const made = share(inOrder(set))
+  sortedSets.set(set, made)
+  return made
+}
+const sortedSets = new WeakMap<FieldSet, FieldSet>()
 function withManagers(object: JsonObject, managers: readonly Manager[]): JsonObject {
   const entries = writeManagers(managers)
   const metadata = asObject(object.metadata)
@@ -336,8 +373,9 @@ function capped(managers: readonly Manager[]): Manager[] {
   const gathered = new Map<string, Manager>()
   for (const entry of [...updaters.filter(({ manager }) => manager === 'ancient-changes'), ...ancient]) {
     const known = gathered.get(entry.apiVersion)
+    const { entry: _, ...rest } = entry
     gathered.set(entry.apiVersion, {
-      ...entry,
+      ...rest,
       manager: 'ancient-changes',
       subresource: '',
       set: known === undefined ? entry.set : unite(known.set, entry.set),

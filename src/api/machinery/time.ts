@@ -1,6 +1,8 @@
 // metav1.Time and MicroTime as text: RFC 3339 in UTC, whole seconds or exactly six digits. Time is text everywhere in the
 // API; only arithmetic turns it into milliseconds.
 
+import { rfc3339 } from '../../ports/clock.ts'
+
 const shape = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))?(Z|[+-]\d{2}:\d{2})$/
 /** What most clients send, checked without building anything. */
 const plain = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/
@@ -37,7 +39,7 @@ function parse(text: string): Instant | undefined {
 }
 
 /** "2026-01-02T03:04:05Z" for milliseconds since 1970. */
-export const formatTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, -5)}Z`
+export const formatTime = rfc3339
 /** "2026-01-02T03:04:05.678000Z" for milliseconds since 1970. */
 export const formatMicroTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, -1)}000Z`
 /** Milliseconds since 1970, or undefined where the text is not a time. */

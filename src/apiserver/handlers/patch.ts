@@ -1,6 +1,7 @@
 // PATCH: the patch is applied to the object as it is now, in the version of the request; what comes out goes the way of
 // an update. When somebody else writes in between, it is applied again to the new state.
 import { ApiError, badRequest, invalid, invalidField, notFound } from '../../api/machinery/errors.ts'
+import { setKey } from '../../api/machinery/freeze.ts'
 import { applyPatch, maxPatchOperations, PatchError, parsePatch } from '../../api/machinery/json-patch.ts'
 import { mergePatch } from '../../api/machinery/merge-patch.ts'
 import { type FieldValidation, type Parsed, ParseError, parseJson } from '../../api/machinery/parse.ts'
@@ -52,7 +53,10 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
       const live = found instanceof Promise ? await found : found
       const before = versionedObject(resource, live) as unknown as Json
       const value = apply(before)
-      const draft = decodeVersioned(call, { ...parsed, value }, (why) => unfit(shownPatch(value), why))
+      const { read, kept } =
+        resource.as === undefined ? untouched(value, before, rule) : { read: value, kept: undefined }
+      const draft = decodeVersioned(call, { ...parsed, value: read }, (why) => unfit(shownPatch(value), why))
+      if (kept !== undefined) draft.metadata.managedFields = kept as typeof draft.metadata.managedFields
       settleNamespace(call, draft)
       const name = draft.metadata.name ?? ''
       if (name !== info.name) {
@@ -63,6 +67,26 @@ export async function patchUnder(call: ResourceRequest, rule: UpdateRule): Promi
     { retry: true },
   )
 }
+
+/** What a patch has left alone was decoded when it was stored: `read` goes without what the rule carries over anyhow, and
+ * without managedFields, which are the live ones still (`kept`). */
+function untouched(value: Json, before: Json, rule: UpdateRule): { readonly read: Json; readonly kept: unknown } {
+  const [now, was] = [value as JsonObject, before as JsonObject]
+  const metadata = now['metadata'] as JsonObject | null | undefined
+  const kept = metadata?.['managedFields']
+  const same = kept !== undefined && kept === (was['metadata'] as JsonObject)['managedFields']
+  const read: Record<string, Json | undefined> = {}
+  for (const key of Object.keys(now)) {
+    if (rule.subresource === 'status' && carriedOver(key) && now[key] === was[key]) continue
+    setKey(read, key, now[key])
+  }
+  if (!same) return { read: read as JsonObject, kept: undefined }
+  const { managedFields: _, ...rest } = metadata as JsonObject
+  read['metadata'] = rest
+  return { read: read as JsonObject, kept }
+}
+const decoded = new Set(['apiVersion', 'kind', 'metadata', 'status'])
+const carriedOver = (key: string): boolean => !decoded.has(key)
 
 /** 422 for a patch after which the object would be none of its kind. */
 const unfit = (shown: string, why: string): ApiError => invalid('', '', '', [invalidField('patch', shown, why)])

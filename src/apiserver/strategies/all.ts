@@ -10,6 +10,5 @@ export const strategies: readonly StorageStrategy[] = [
   serviceStrategy,
 ]
 
-const byResource = new Map(strategies.map((strategy) => [`${strategy.group}/${strategy.plural}`, strategy]))
 export const strategyOf = (kind: { readonly group: string; readonly plural: string }): StorageStrategy | undefined =>
-  byResource.get(`${kind.group}/${kind.plural}`)
+  strategies.find(({ group, plural }) => group === kind.group && plural === kind.plural)
