@@ -21,6 +21,14 @@ export function settleNamespace(call: ResourceRequest, draft: ObjectDraft): void
   draft.metadata.namespace = namespace
 }
 
+/** Makes a member of `draft` what it is in `old`, absent where it is absent. */
+export function take(key: string, draft: object, old: object): void {
+  const target = draft as Record<string, unknown>
+  const value = (old as Record<string, unknown>)[key]
+  if (value === undefined) delete target[key]
+  else target[key] = value
+}
+
 /** Throws Invalid with everything that is wrong with a new object. */
 export function validateNew(call: ResourceRequest, object: ObjectDraft): void {
   const { kind } = call.resource

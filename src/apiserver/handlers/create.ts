@@ -11,7 +11,7 @@ import type { Outcome } from '../responders/outcome.ts'
 import { storedForm } from '../storage/boundary.ts'
 import { type Companion, createObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
-import { settleNamespace, validateNew } from './checks.ts'
+import { settleNamespace, take, validateNew } from './checks.ts'
 import { recordWrite } from './field-managers.ts'
 import { mostRecent } from './freshness.ts'
 import { resourceName } from './names.ts'
@@ -85,11 +85,14 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
     warnings: call.warnings,
     audit: call.request.audit,
   }
+  // What admission adds is nobody's.
+  if (!tracked) recordWrite(call, draft, undefined, '')
+  const { managedFields } = metadata
   if (await mutateAdmission(admission, server)) {
     claim()
     settleNamespace(call, draft)
+    take('managedFields', metadata, { managedFields })
   }
-  if (!tracked) recordWrite(call, draft, undefined, '')
   kind.prepareForCreate?.(draft)
   strategyOf(kind)?.claim?.(draft, call.user)
   if (kind.generation === true) metadata.generation = 1

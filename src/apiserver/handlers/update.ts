@@ -27,7 +27,7 @@ import { objectIn, storedForm } from '../storage/boundary.ts'
 import type { Entry } from '../storage/collection.ts'
 import { type Companion, removeObject, replaceObject } from '../storage/write.ts'
 import { strategyOf } from '../strategies/all.ts'
-import { type ChangeValidation, settleNamespace, validateChanged } from './checks.ts'
+import { type ChangeValidation, settleNamespace, take, validateChanged } from './checks.ts'
 import { createDraft, dropVersion } from './create.ts'
 import { recordWrite } from './field-managers.ts'
 import { mostRecent } from './freshness.ts'
@@ -74,13 +74,6 @@ export function statusRule(call: ResourceRequest): UpdateRule {
     validate: (object, old, context) => validateStatusUpdate(kind, object, old, context),
   }
 }
-export function take(key: string, draft: object, old: object): void {
-  const target = draft as Record<string, unknown>
-  const value = (old as Record<string, unknown>)[key]
-  if (value === undefined) delete target[key]
-  else target[key] = value
-}
-
 export async function update(call: ResourceRequest): Promise<Outcome> {
   return updateUnder(call, mainRule(call))
 }
@@ -167,12 +160,15 @@ async function writeOnce(
     warnings: call.warnings,
     audit: call.request.audit,
   }
+  // What admission changes is nobody's.
+  if (!tracked) recordWrite(call, draft, old, rule.subresource)
+  const { managedFields } = draft.metadata
   if (await mutateAdmission(admission, server)) {
     settleNamespace(call, draft)
+    take('managedFields', draft.metadata, { managedFields })
     carryMetadata(draft, old)
     rule.carryOver(draft, old)
   }
-  if (!tracked) recordWrite(call, draft, old, rule.subresource)
   rule.prepare?.(draft, old)
   if (kind.generation === true) settleGeneration(draft, old, kind.subresources?.status === true)
   validateChanged(call, draft, old, rule.validate)

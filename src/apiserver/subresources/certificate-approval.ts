@@ -10,7 +10,8 @@ import type { ObjectDraft } from '../codec.ts'
 import type { ResourceRequest } from '../context.ts'
 import { get } from '../handlers/get.ts'
 import { patchUnder } from '../handlers/patch.ts'
-import { statusRule, take, type UpdateRule, updateUnder } from '../handlers/update.ts'
+import { take } from '../handlers/checks.ts'
+import { statusRule, type UpdateRule, updateUnder } from '../handlers/update.ts'
 import type { SubresourceHandlers } from './all.ts'
 
 type Conditions = Draft<readonly CsrCondition[]>

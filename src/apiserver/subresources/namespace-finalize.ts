@@ -4,7 +4,8 @@ import type { Namespace } from '../../api/core/namespace.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
 import { validateStatusUpdate } from '../../api/machinery/validate.ts'
 import type { ResourceRequest } from '../context.ts'
-import { take, updateUnder, type UpdateRule } from '../handlers/update.ts'
+import { take } from '../handlers/checks.ts'
+import { updateUnder, type UpdateRule } from '../handlers/update.ts'
 import type { Outcome } from '../responders/outcome.ts'
 
 const rule = (call: ResourceRequest): UpdateRule => ({

@@ -11,7 +11,8 @@ import { validateCreate } from '../../api/machinery/validate.ts'
 import type { ResourceRequest } from '../context.ts'
 import { get } from '../handlers/get.ts'
 import { patchUnder } from '../handlers/patch.ts'
-import { take, type UpdateRule, updateUnder } from '../handlers/update.ts'
+import { take } from '../handlers/checks.ts'
+import { type UpdateRule, updateUnder } from '../handlers/update.ts'
 import type { SubresourceHandlers } from './all.ts'
 
 type PodDraft = Draft<Pod>
