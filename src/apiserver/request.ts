@@ -125,4 +125,10 @@ export type ApiResponse =
       readonly headers: Headers
       readonly open: (sink: Sink<unknown>) => StreamHandle
     }
-  | { readonly kind: 'upgrade'; readonly headers: Headers; readonly upgraded: UpgradedStream }
+  | {
+      readonly kind: 'upgrade'
+      readonly headers: Headers
+      readonly upgraded: UpgradedStream
+      /** To be called when the connection is over, or was never taken over. */
+      readonly ended?: () => void
+    }

@@ -1,6 +1,8 @@
 import { request as httpsRequest } from 'node:https'
 import { connect, type ClientHttp2Session } from 'node:http2'
 import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,6 +21,8 @@ let client: KeyPairFiles
 let sink: Sink<Uint8Array> | undefined
 let closed: Promise<void>
 let seen: ApiRequest
+const upgradeHeaders = { connection: 'Upgrade', upgrade: 'websocket' }
+let leave: ApiResponse = { kind: 'bytes', status: 500, headers: {}, body: new Uint8Array() }
 const big = new TextEncoder().encode('x'.repeat(300_000))
 
 /** Answers by path what a test wants to see carried. */
@@ -46,6 +50,14 @@ async function handle(request: ApiRequest): Promise<ApiResponse> {
       return { kind: 'bytes', status: 200, headers: {}, body: big.subarray(0, 100), rest: big.subarray(100) }
     case '/unread':
       return text(401, 'no')
+    case '/leave': {
+      const readable = (async function* (): AsyncGenerator<Uint8Array> {})()
+      const stream = { readable, write: async () => {}, end: async () => {}, destroy: () => {} }
+      closed = new Promise((ended) => {
+        leave = { kind: 'upgrade', headers: {}, upgraded: { type: 'raw', headers: upgradeHeaders, stream }, ended }
+      })
+      return leave
+    }
     case '/watch': {
       let done = (): void => {}
       closed = new Promise((resolve) => {
@@ -184,6 +196,14 @@ describe.each([
   })
 })
 
+it('tells when a connection that left HTTP is over', async () => {
+  const headers = upgradeHeaders
+  const asked = httpsRequest({ host: '127.0.0.1', port: server.port, path: '/leave', headers, agent: false, ...tls() })
+  asked.end()
+  const [, socket] = (await once(asked, 'upgrade')) as [unknown, Socket]
+  socket.destroy()
+  await closed
+})
 it('a resumed session is of the same authority', async () => {
   const pair = identity.frontProxy as KeyPairFiles
   const options = { host: '127.0.0.1', port: server.port, ALPNProtocols: ['h2'], ...tls(pair) }

@@ -256,6 +256,7 @@ function abandon(response: ApiResponse): void {
     const { upgraded } = response
     if (upgraded.type === 'session') upgraded.session.close()
     if (upgraded.type === 'raw') upgraded.stream.destroy()
+    response.ended?.()
   }
 }
 
@@ -335,6 +336,7 @@ async function answerUpgrade(
   if (socket.destroyed) return abandon(answer)
   switch (answer.kind) {
     case 'upgrade':
+      if (answer.ended !== undefined) socket.once('close', answer.ended)
       return serveUpgrade(upgrade, answer.headers, answer.upgraded)
     case 'stream': {
       const json = answer.headers['content-type']?.startsWith('application/json') === true

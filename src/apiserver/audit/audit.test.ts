@@ -2,13 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { auditPolicies } from '../../api/audit/policy.ts'
 import { ConfigError, readConfig } from '../../api/machinery/config-file.ts'
 import type { AuditEvent } from '../../ports/audit.ts'
+import { noOutgoing, type Outgoing } from '../../ports/outgoing.ts'
 import { configMap, testServer, WatchReader } from '../testing/server.ts'
 
 const maps = '/api/v1/namespaces/default/configmaps'
-async function audited(rules: string) {
+async function audited(rules: string, outgoing: Outgoing = noOutgoing) {
   const events: AuditEvent[] = []
   const policy = readConfig(`apiVersion: audit.k8s.io/v1\nkind: Policy\n${rules}`, auditPolicies)
   const server = await testServer({
+    outgoing,
     audit: { policy, log: { write: (event) => void events.push(event) } },
     tokens: new Map([['joe', { name: 'joe', groups: ['devs'] }]]),
   })
@@ -84,6 +86,31 @@ describe('the audit log', () => {
     expect(stages()).toEqual(['RequestReceived', 'ResponseStarted'])
     reader.close()
     expect(stages()).toEqual(['RequestReceived', 'ResponseStarted', 'ResponseComplete'])
+  })
+  it('tells when a connection that left HTTP began and when it ended', async () => {
+    const stream = {
+      readable: (async function* (): AsyncGenerator<Uint8Array> {})(),
+      write: async () => {},
+      end: async () => {},
+      destroy: () => {},
+    }
+    const upgrade: Outgoing['upgrade'] = async () => ({ ok: true, headers: {}, stream })
+    const { call, of } = await audited('rules: [{level: Metadata}]', { ...noOutgoing, upgrade })
+    await call('POST', '/api/v1/nodes', { metadata: { name: 'n' } })
+    const addresses = [{ type: 'InternalIP', address: '192.0.2.1' }]
+    const merge = { headers: { 'content-type': 'application/merge-patch+json' } }
+    await call('PATCH', '/api/v1/nodes/n/status', { status: { addresses } }, merge)
+    const request = { upgrade: 'websocket' }
+    const { response } = await call('GET', '/api/v1/nodes/n:8080/proxy/x', undefined, { request })
+    const told = () =>
+      of('get')
+        .filter(({ objectRef }) => objectRef?.subresource === 'proxy')
+        .map(({ stage, responseStatus }) => `${stage} ${responseStatus?.code ?? ''}`)
+    expect(told()).toEqual(['RequestReceived ', 'ResponseStarted 101'])
+    if (response.kind !== 'upgrade') throw new Error(`no upgrade: ${response.kind}`)
+    response.ended?.()
+    response.ended?.()
+    expect(told()).toEqual(['RequestReceived ', 'ResponseStarted 101', 'ResponseComplete 101'])
   })
   it('carries what admission has to say', async () => {
     const { call, of } = await audited('rules: [{level: Metadata, resources: [{resources: [pods]}]}]')

@@ -113,14 +113,10 @@ export class AuditTrail implements AuditNotes {
       this.write('ResponseComplete', statusOf(shown(), code), objects)
       return { ...response, headers }
     }
-    if (response.kind === 'upgrade') {
-      this.write('ResponseStarted', { metadata: {}, code: 101 }, objects)
-      this.write('ResponseComplete', { metadata: {}, code: 101 }, objects)
-      return { ...response, headers }
-    }
-    const status = { metadata: {}, code: response.status }
+    const status = { metadata: {}, code: response.kind === 'upgrade' ? 101 : response.status }
     this.write('ResponseStarted', status, objects)
     const ended = once(() => this.write('ResponseComplete', status, objects))
+    if (response.kind === 'upgrade') return { ...response, headers, ended }
     return response.kind === 'stream'
       ? { ...response, headers, open: tapped(response.open, ended) }
       : { ...response, headers, open: tapped(response.open, ended) }
