@@ -41,11 +41,18 @@ export const localUrl = (listen: ListenAddress | undefined, port: number): strin
 const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
 /** A socket that only programs of this machine reach, and no pod. */
 export const isOutOfSight = ({ address }: HttpServer): boolean => isLoopback(address)
-/** Where pods find the API: a socket on the loopback device alone is out of their sight, so they get one on the device that
- * carries the cluster's DNS, which no other machine has a route to. */
-export function podsReach(listening: string, dnsAddress: string, addresses: readonly string[]): string {
-  if (isLoopback(listening)) return dnsAddress
-  return isWildcard(listening) ? (addresses[0] ?? dnsAddress) : listening
+/** Where pods find the API: at the address that was asked for, else where it listens. A socket on the loopback device alone is
+ * out of their sight, so they get one on the device that carries the cluster's DNS, which no other machine has a route to;
+ * `dnsAddress` is undefined where no pods run here, and then nobody else can reach a loopback socket. */
+export function podsReach(
+  listening: string,
+  advertised: string | undefined,
+  dnsAddress: string | undefined,
+  addresses: readonly string[],
+): string {
+  if (advertised !== undefined) return advertised
+  if (isLoopback(listening)) return dnsAddress ?? listening
+  return isWildcard(listening) ? (addresses[0] ?? dnsAddress ?? listening) : listening
 }
 
 export type Open = (host: string, port: number) => Promise<HttpServer>

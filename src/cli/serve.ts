@@ -123,7 +123,12 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     onError: (error) => log.warn('history could not be compacted', { error: String(error) }),
   })
   undo.push(() => history.stop())
-  const advertiseAddress = podsReach(http.address, plan.dnsAddress, addresses)
+  const advertiseAddress = podsReach(
+    http.address,
+    options.advertiseAddress,
+    node === undefined ? undefined : plan.dnsAddress,
+    addresses,
+  )
   const started = await startCluster(ports, {
     store,
     settings: {

@@ -83,12 +83,7 @@ export async function forward(
     const answered = responseHeaders(response, prefix)
     if (rewrite && isHtml(answered)) {
       delete answered['content-length']
-      return {
-        kind: 'bytes',
-        status: response.status,
-        headers: answered,
-        body: await rewriteHtml(response.body, prefix),
-      }
+      return streamed(response.status, answered, rewriteHtml(response.body, prefix), stop, call)
     }
     return streamed(response.status, answered, response.body, stop, call)
   } catch (error) {
