@@ -43,6 +43,7 @@ const forTests = {
 const packages = {
   containerd: 'containerd',
   runc: 'runc',
+  crun: 'crun',
   'containernetworking-plugins': '/usr/lib/cni/ptp',
   nftables: 'nft',
   iproute2: 'ip',

@@ -1,8 +1,11 @@
 // What a Pod can ask of the node, on real containers: resources, init containers and sidecars, debugging, security, DNS,
 // environment, volumes, static pods.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
+import type { Pod } from '../../src/api/core/pod.ts'
+import { keptOciRuntimes } from '../../src/host/containerd/oci-runtimes.ts'
+import { cox } from '../cli/cox.ts'
 import { isReady, type Kubectl, kubectlCluster, restarts, spawned, waitingReason } from '../kubectl/cluster.ts'
 import { able } from '../kubectl/binary.ts'
 import { initContainers, podOf } from './pods.ts'
@@ -51,6 +54,42 @@ describe.runIf(able).concurrent('what a pod asks of its node', () => {
     expect(await cgroupFile('resized', 'memory/memory.limit_in_bytes', 'memory.max')).toBe(String(96 * 2 ** 20))
     expect(await cgroupFile('resized', 'cpu/cpu.cfs_quota_us', 'cpu.max')).toMatch(/^40000\b/)
     expect(restarts(await k.pod('resized'))).toBe(0)
+  })
+
+  it('P8, P18, P23: each OCI runtime that works here can be named, and does all of it', async ({ expect }) => {
+    const { handlers = [], standard, reason } = keptOciRuntimes(dataDir) ?? {}
+    const status = await cox(['status', '--data-dir', dataDir])
+    expect(status.stdout).toContain(`oci         ${standard}: ${reason}`)
+    expect(handlers).toContain('runc')
+    await Promise.all(
+      handlers.map(async (handler) => {
+        await k.apply(
+          `apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: with-${handler}}\nhandler: ${handler}`,
+        )
+        const name = `made-by-${handler}`
+        const limits = (cpu: string, memory: string) => `resources: {limits: {cpu: ${cpu}, memory: ${memory}}}`
+        const seccomp = 'securityContext: {seccompProfile: {type: RuntimeDefault}}'
+        const eats = 'command: [sh, -c, "while [ ! -e /tmp/eat ]; do sleep 0.2; done; tail -c 100000000 /dev/zero"]'
+        const containers = { c: `${limits('200m', '64Mi')}\n${seccomp}`, greedy: `${limits('100m', '16Mi')}\n${eats}` }
+        await k.apply(podOf(name, containers, `runtimeClassName: with-${handler}\nrestartPolicy: Never`))
+        const pod = await k.ready(name)
+        const id = pod.status.containerStatuses?.[0]?.containerID?.replace('containerd://', '') ?? ''
+        // Each keeps its notes in a form of its own.
+        const notes = readdirSync(join(dataDir, 'containerd', 'state', 'oci', 'k8s.io', id))
+        expect(notes.includes('state.json') ? 'runc' : 'crun').toBe(handler)
+        expect(await cgroupFile(name, 'memory/memory.limit_in_bytes', 'memory.max')).toBe(String(64 * 2 ** 20))
+        expect(await k.sh(name, 'grep Seccomp: /proc/1/status; id -u', 'c')).toMatch(/^Seccomp:\t2\n0\n$/)
+        expect((await k.run(['exec', name, '-c', 'c', '--', 'sh', '-c', 'exit 7'])).code).toBe(7)
+        const wanted = { cpu: '300m', memory: '96Mi' }
+        const patch = { spec: { containers: [{ name: 'c', resources: { limits: wanted, requests: wanted } }] } }
+        await k.ok(['patch', 'pod', name, '--subresource', 'resize', '--patch', JSON.stringify(patch)])
+        const limitOf = (p: Pod) => p.status.containerStatuses?.[0]?.resources?.limits?.['cpu']
+        await k.podIs(name, (p) => limitOf(p) === '300m')
+        expect(await cgroupFile(name, 'memory/memory.limit_in_bytes', 'memory.max')).toBe(String(96 * 2 ** 20))
+        await k.sh(name, 'touch /tmp/eat', 'greedy')
+        await k.podIs(name, (p) => p.status.containerStatuses?.[1]?.state?.terminated?.reason === 'OOMKilled')
+      }),
+    )
   })
 
   it('P12: init containers run in order, a sidecar beside what follows', async ({ expect }) => {

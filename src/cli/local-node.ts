@@ -44,13 +44,14 @@ export async function startLocalNode(
   log: Log,
   edgeCertificate?: HostNodeOptions['edgeCertificate'],
 ): Promise<Pick<HostNode, 'ports' | 'release'>> {
-  const { runtime, address, name } = settings
+  const { runtime, ociRuntime, address, name } = settings
   if (runtime !== 'sim')
     return startHostNode({
       instance,
       log,
       network,
       runtime,
+      ociRuntime,
       ...(address === undefined ? {} : { address }),
       ...(edgeCertificate === undefined ? {} : { edgeCertificate }),
     })

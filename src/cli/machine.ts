@@ -1,12 +1,15 @@
 // What running containers needs of this machine: looked for before anything is begun, installed when the user agrees.
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
-import { canInstall, installCommand, installPackages, missingRequirements } from '../host/requirements.ts'
+import { betterWith, canInstall, installCommand, installPackages, missingRequirements } from '../host/requirements.ts'
 import { CliError, note } from './command.ts'
-import type { RuntimeChoice } from './node-flags.ts'
+import type { NodeSettings } from './node-flags.ts'
 
 /** Root, Linux and programs: one line that says what to do where something is wanting. */
-export async function requireMachine(runtime: RuntimeChoice, yes: boolean): Promise<void> {
+export async function requireMachine(
+  { runtime, ...settings }: Pick<NodeSettings, 'runtime' | 'ociRuntime'>,
+  yes: boolean,
+): Promise<void> {
   if (runtime === 'sim') {
     note(
       'cox: containers are simulated: the API, scheduling, controllers and the node agent are real, processes, images,',
@@ -19,7 +22,8 @@ export async function requireMachine(runtime: RuntimeChoice, yes: boolean): Prom
   if (process.getuid?.() !== 0) throw new CliError(`running containers needs root: use sudo; ${instead}`)
   if (runtime.startsWith('unix://') && !existsSync(runtime.slice('unix://'.length)))
     throw new CliError(`no container runtime listens at ${runtime}: start it, or leave --runtime away to use our own`)
-  const missing = missingRequirements(runtime === 'containerd')
+  const ociRuntime = runtime === 'containerd' ? settings.ociRuntime : undefined
+  const missing = missingRequirements(ociRuntime)
   if (missing.packages.length === 0) return
   const what = `missing: ${missing.names.join(', ')}`
   const command = installCommand(missing.packages)
@@ -35,8 +39,15 @@ export async function requireMachine(runtime: RuntimeChoice, yes: boolean): Prom
       `${error instanceof Error ? error.message : String(error)}; run "apt-get update && ${command}" by hand`,
     )
   }
-  const still = missingRequirements(runtime === 'containerd')
+  const still = missingRequirements(ociRuntime)
   if (still.names.length > 0) throw new CliError(`still missing after the installation: ${still.names.join(', ')}`)
+  for (const name of betterWith(ociRuntime))
+    try {
+      note(`cox: installing ${name} (${installCommand([name])})`)
+      await installPackages([name], (line) => note(`     ${line}`))
+    } catch (error) {
+      note(`cox: going on without it: ${error instanceof Error ? error.message : String(error)}`)
+    }
 }
 async function agreed(question: string): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return false

@@ -5,6 +5,7 @@ import os from 'node:os'
 import { resolve } from 'node:path'
 import { isDns1123Subdomain, isValidLabelValue, isQualifiedName } from '../api/machinery/validation.ts'
 import { KubeletConfigurationError, type KubeletSettings, readKubeletConfiguration } from '../kubelet-configuration.ts'
+import { type OciRuntimeChoice, ociRuntimeNames } from '../host/containerd/oci-runtimes.ts'
 import type { NodeAgentOptions } from '../node.ts'
 import { CliError, type Flag, type Invocation, note } from './command.ts'
 
@@ -14,6 +15,7 @@ export interface NodeSettings {
   /** The node's address, when the one on the default route is not meant. */
   readonly address: string | undefined
   readonly runtime: RuntimeChoice
+  readonly ociRuntime: OciRuntimeChoice
   readonly labels: Readonly<Record<string, string>>
   readonly taints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   /** What a KubeletConfiguration says. */
@@ -27,6 +29,11 @@ export const nodeFlags = {
     type: 'string',
     value: 'NAME',
     help: 'containerd (our own, default), sim (simulated containers, needs no root), or unix:///PATH.sock of any CRI runtime',
+  },
+  'oci-runtime': {
+    type: 'string',
+    value: 'NAME',
+    help: 'what our containerd makes containers with: crun, runc, or auto (default): crun where it works, else runc; a RuntimeClass may name either',
   },
   'node-name': { type: 'string', value: 'NAME', help: "the Node's name (default: the host's)" },
   'node-ip': { type: 'string', value: 'IP', help: "the Node's address (default: the one on the default route)" },
@@ -61,6 +68,7 @@ export const nodeFlags = {
   yes: { type: 'boolean', short: 'y', help: 'install missing packages without asking' },
 } as const satisfies Record<string, Flag>
 
+const ociRuntimeChoices: readonly OciRuntimeChoice[] = ['auto', ...ociRuntimeNames]
 const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
 const isLabel = (key: string, value = ''): boolean =>
   isQualifiedName(key).length === 0 && isValidLabelValue(value).length === 0
@@ -72,10 +80,12 @@ export function nodeSettingsOf(call: Invocation): NodeSettings {
   const address = call.flag('node-ip')
   if (address !== undefined && isIP(address) === 0)
     throw new CliError(`--node-ip wants an IP address, not "${address}"`, 2)
+  const runtime = runtimeOf(call.flag('runtime'))
   return {
     name,
     address,
-    runtime: runtimeOf(call.flag('runtime')),
+    runtime,
+    ociRuntime: ociRuntimeOf(call.flag('oci-runtime'), runtime),
     labels: Object.fromEntries(listOf(call, 'labels').map(labelOf)),
     taints: listOf(call, 'taints').map(taintOf),
     kubelet: { ...kubeletOf(call.flag('kubelet-config')), ...providersOf(call) },
@@ -124,6 +134,14 @@ export function runtimeOf(text = 'containerd'): RuntimeChoice {
   if (text === 'containerd' || text === 'sim') return text
   if (text.startsWith('unix:///')) return text as RuntimeChoice
   throw new CliError(`--runtime wants containerd, sim or unix:///PATH.sock, not "${text}"`, 2)
+}
+
+function ociRuntimeOf(text: string | undefined, runtime: RuntimeChoice): OciRuntimeChoice {
+  const choice = ociRuntimeChoices.find((name) => name === (text ?? 'auto'))
+  if (choice === undefined) throw new CliError(`--oci-runtime wants auto, runc or crun, not "${text}"`, 2)
+  if (text !== undefined && runtime !== 'containerd')
+    throw new CliError(`--oci-runtime is for our own containerd; with --runtime ${runtime} that runtime decides`, 2)
+  return choice
 }
 
 function labelOf(text: string): [string, string] {

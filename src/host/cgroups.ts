@@ -19,8 +19,12 @@ export interface CgroupLayout {
   pathOf(controller: string): string | undefined
 }
 
-function findLayout(): CgroupLayout {
-  const mounts = readMounts()
+/** Source of the hierarchies that clusters mount for themselves. */
+export const ownHierarchy = 'coxswain'
+
+/** `own`: where this cluster mounted one for itself; those of other clusters end with them. */
+export function findLayout(own?: string): CgroupLayout {
+  const mounts = readMounts().filter(({ source, target }) => source !== ownHierarchy || target === own)
   const unified = mounts.filter((m) => m.fsType === 'cgroup2').map((m) => ({ mountPoint: m.target, controllers: [] }))
   const old = mounts
     .filter((m) => m.fsType === 'cgroup')

@@ -4,9 +4,10 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Disk } from '../ports/disk.ts'
 import { silentLog } from '../ports/log.ts'
-import { createCgroups, leftoverCgroups } from './cgroups.ts'
+import { createCgroups, findLayout, leftoverCgroups } from './cgroups.ts'
 import { cniFolders } from './cni/cni-config.ts'
 import { runningContainerd, shimsOf, startContainerd, stopContainerd } from './containerd/containerd.ts'
+import { hugetlbMount } from './containerd/oci-runtimes.ts'
 import { withOwner } from './cri/owned.ts'
 import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { createDisk } from './disk.ts'
@@ -37,8 +38,9 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
     await removePods(options)
     if (runningContainerd(instance) !== undefined) onProgress('stopping containerd')
     await stopContainerd(instance)
+    // A hierarchy of our own is emptied before it goes.
+    await createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance.dataDir))).removeAll()
     await unmountAll(disk, instance.dataDir)
-    await createCgroups(instance.cgroupRoot).removeAll()
     const tables = [instance.serviceTable, instance.podTable].map((t) => `table inet ${t} {}\ndelete table inet ${t}\n`)
     await shell.run('nft', ['-f', '-'], tables.join(''))
     await shell.run('sh', ['-c', removeDevices(instance)])

@@ -5,12 +5,13 @@ import type { ContainerRuntime } from '../ports/container-runtime.ts'
 import type { EdgeCertificate } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import type { ClusterPorts, NodePorts } from '../ports/ports.ts'
-import { createCgroups } from './cgroups.ts'
+import { createCgroups, findLayout } from './cgroups.ts'
 import { cniFolders, hasCniConfig, writeCniConfig } from './cni/cni-config.ts'
 import { withHostPorts } from './cni/host-port-runtime.ts'
 import { createPodRules } from './cni/pod-rules.ts'
 import { type Containerd, startContainerd } from './containerd/containerd.ts'
 import { type DebrisSweeper, sweepDebris } from './containerd/debris.ts'
+import { hugetlbMount, type OciRuntimeChoice } from './containerd/oci-runtimes.ts'
 import { containerdExtras } from './containerd/import.ts'
 import { createCriRuntime, type CriRuntime } from './cri/runtime.ts'
 import { withOwner } from './cri/owned.ts'
@@ -64,6 +65,8 @@ export interface HostNodeOptions extends HostPortsOptions {
   readonly network: HostNetwork
   /** 'containerd' for one of our own, or the address of a CRI socket. */
   readonly runtime: 'containerd' | `unix://${string}`
+  /** What a containerd of our own makes containers with. */
+  readonly ociRuntime: OciRuntimeChoice
   /** Certificate of the ingress for names that no Ingress has one for. */
   readonly edgeCertificate?: () => EdgeCertificate
   /** The node's address, when the one on the default route is not meant. */
@@ -96,7 +99,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       runtime: withHostPorts<ContainerRuntime>(runtime, rules),
       disk: createDisk(shell),
       host: createNodeHost({
-        cgroups: createCgroups(instance.cgroupRoot),
+        cgroups: createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance.dataDir))),
         ...(options.address === undefined ? {} : { address: options.address }),
       }),
       prober: hostProber,
@@ -145,6 +148,7 @@ async function startRuntime(
   const containerd = await startContainerd({
     instance,
     log,
+    ociRuntime: options.ociRuntime,
     onRestart: () => debris.soon(),
     cniBinDir: cniBinDir() ?? '/usr/lib/cni',
     cniConfDir: cniFolders(instance).confDir,

@@ -1,15 +1,15 @@
 // What a node needs of the machine besides the kernel: looked for before anything is started, and installed from the
 // distribution when the user agrees.
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { cniPlugins } from './cni/cni-config.ts'
-import { searchPath } from './containerd/containerd.ts'
+import type { OciRuntimeChoice } from './containerd/oci-runtimes.ts'
+import { isExecutable, programPath } from './program-path.ts'
 
 /** Programs by the Debian package that brings them. */
 const programs: Readonly<Record<string, readonly string[]>> = {
   containerd: ['containerd', 'containerd-shim-runc-v2', 'ctr'],
-  runc: ['runc'],
   nftables: ['nft'],
   iproute2: ['ip'],
   conntrack: ['conntrack'],
@@ -26,30 +26,19 @@ export interface Missing {
   readonly packages: readonly string[]
 }
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return false
-    throw error
-  }
-}
-const inPath = (program: string) =>
-  searchPath()
-    .split(delimiter)
-    .some((folder) => isExecutable(join(folder, program)))
+const inPath = (program: string) => programPath(program) !== undefined
 
 /** The folder that holds every CNI plugin we name. */
 export const cniBinDir = (): string | undefined =>
   cniFoldersToTry.find((folder) => cniPlugins.every((plugin) => isExecutable(join(folder, plugin))))
 
-/** What is not there; `own` says whether a containerd of our own will be started. */
-export function missingRequirements(own: boolean): Missing {
+/** What is not there. `ociRuntime`: what a containerd of our own will run containers with; undefined where none is started. */
+export function missingRequirements(ociRuntime: OciRuntimeChoice | undefined): Missing {
+  const own = ociRuntime !== undefined
   const names: string[] = []
   const packages: string[] = []
-  for (const [name, wanted] of Object.entries(programs)) {
-    if (!own && (name === 'containerd' || name === 'runc')) continue
+  for (const [name, wanted] of Object.entries({ ...programs, ...ociProgram(ociRuntime) })) {
+    if (!own && name === 'containerd') continue
     const absent = wanted.filter((program) => !inPath(program))
     if (absent.length === 0) continue
     names.push(...absent)
@@ -63,6 +52,14 @@ export function missingRequirements(own: boolean): Missing {
   }
   return { names, packages }
 }
+
+function ociProgram(choice: OciRuntimeChoice | undefined): Readonly<Record<string, readonly string[]>> {
+  if (choice === undefined) return {}
+  return choice === 'crun' ? { crun: ['crun'] } : { runc: ['runc'] }
+}
+/** Packages that are not needed, but make the node better. */
+export const betterWith = (choice: OciRuntimeChoice | undefined): readonly string[] =>
+  choice === 'auto' && !inPath('crun') ? ['crun'] : []
 
 export const canInstall = (): boolean => process.getuid?.() === 0 && inPath('apt-get')
 

@@ -40,7 +40,7 @@ export const agent: Command = {
       caHash: hashOf(call.flag('ca-hash')),
       node: nodeSettingsOf(call),
     }
-    await requireMachine(options.node.runtime, call.on('yes'))
+    await requireMachine(options.node, call.on('yes'))
     return runService(call, {
       dataDir,
       start: async (onProgress) => (await import('../agent.ts')).serveAgent(options, onProgress),

@@ -1,5 +1,6 @@
 // cox status: whether a cluster runs, where, and how it is; of an agent, how its node is. Exit code 0 only when it is ready.
 import type { Node } from '../../api/core/node.ts'
+import { keptOciRuntimes } from '../../host/containerd/oci-runtimes.ts'
 import { type Transport, TransportError } from '../../ports/transport.ts'
 import { type Command, dataDirFlag, out } from '../command.ts'
 import { ask, askMaybe, connect, wholeBody } from '../connect.ts'
@@ -33,6 +34,11 @@ function print(lines: readonly Line[]): void {
   const width = Math.max(...lines.map(([name]) => name.length))
   out(`${lines.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n')}\n`)
 }
+/** What makes the containers, and why it was chosen. */
+function runtimeLines({ runtime }: RunState, dataDir: string): Line[] {
+  const oci = runtime === 'containerd' ? keptOciRuntimes(dataDir) : undefined
+  return [['runtime', runtime], ...(oci === undefined ? [] : [['oci', `${oci.standard}: ${oci.reason}`] as const])]
+}
 type Pods = List<{ readonly status?: { readonly phase?: string } }>
 function podLine({ items }: Pods): Line {
   const phases = new Map<string, number>()
@@ -54,7 +60,7 @@ async function clusterStatus(transport: Transport, server: RunState, dataDir: st
     ['api', `${server.url}  ${ready ? 'ready' : `not ready: ${(await wholeBody(readyz)).trim()}`}`],
     ['process', `${server.pid}, since ${server.startedAt}`],
     ['data', dataDir],
-    ['runtime', server.runtime],
+    ...runtimeLines(server, dataDir),
     ['store', server.store],
     ['kubeconfig', kubeconfigPath(dataDir)],
     ['log', logPath(dataDir)],
@@ -71,7 +77,7 @@ async function nodeStatus(transport: Transport, agent: RunState, dataDir: string
   const own: Line[] = [
     ['process', `${agent.pid}, since ${agent.startedAt}`],
     ['data', dataDir],
-    ['runtime', agent.runtime],
+    ...runtimeLines(agent, dataDir),
     ['log', logPath(dataDir)],
   ]
   try {

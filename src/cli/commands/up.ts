@@ -63,7 +63,7 @@ export const up: Command = {
   async run(call) {
     const options = { ...(await serveOptionsOf(call, 'up')), node: nodeSettingsOf(call) }
     const { dataDir, node } = options
-    await requireMachine(node.runtime, call.on('yes'))
+    await requireMachine(node, call.on('yes'))
     return runService(call, {
       dataDir,
       start: async (onProgress) => (await import('../serve.ts')).serve(options, onProgress),

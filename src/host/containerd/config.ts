@@ -1,11 +1,15 @@
 // The configuration of our private containerd: everything it keeps is below the data directory, plugins that we do not
 // use are off (they cost start time), and what the machine forbids is not asked for.
+import { join } from 'node:path'
+import type { OciRuntimes } from './oci-runtimes.ts'
+
 export interface ContainerdSettings {
   readonly root: string
   readonly state: string
   readonly socket: string
   readonly snapshotter: 'overlayfs' | 'native'
   readonly sandboxImage: string
+  readonly ociRuntimes: Pick<OciRuntimes, 'handlers' | 'standard'>
   readonly cniBinDir: string
   readonly cniConfDir: string
   readonly registryDir: string
@@ -16,6 +20,15 @@ export interface ContainerdSettings {
 
 const text = (value: string) => JSON.stringify(value)
 const cri = (rest: string) => `[plugins."io.containerd.grpc.v1.cri"${rest}]`
+
+/** What it notes of its containers goes with our state, not into a folder that is everybody's. */
+const runtime = (name: string, root: string) => `${cri(`.containerd.runtimes.${name}`)}
+  runtime_type = "io.containerd.runc.v2"
+${cri(`.containerd.runtimes.${name}.options`)}
+  BinaryName = ${text(name)}
+  Root = ${text(root)}
+  SystemdCgroup = false
+`
 
 /** TOML, version 2, which containerd 1.3 to 2.x read. */
 export function containerdConfig(settings: ContainerdSettings): string {
@@ -49,12 +62,8 @@ ${cri('')}
   max_container_log_line_size = 16384
 ${cri('.containerd')}
   snapshotter = ${text(settings.snapshotter)}
-  default_runtime_name = "runc"
-${cri('.containerd.runtimes.runc')}
-  runtime_type = "io.containerd.runc.v2"
-${cri('.containerd.runtimes.runc.options')}
-  SystemdCgroup = false
-${cri('.cni')}
+  default_runtime_name = ${text(settings.ociRuntimes.standard)}
+${settings.ociRuntimes.handlers.map((name) => runtime(name, join(settings.state, 'oci'))).join('')}${cri('.cni')}
   bin_dir = ${text(settings.cniBinDir)}
   conf_dir = ${text(settings.cniConfDir)}
   max_conf_num = 1

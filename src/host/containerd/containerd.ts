@@ -7,11 +7,13 @@ import type { Log } from '../../ports/log.ts'
 import { run } from '../command.ts'
 import type { Instance } from '../instance.ts'
 import { limitLog } from '../log-limit.ts'
+import { searchPath } from '../program-path.ts'
 import { pauseArchive, pauseImage } from '../pause/pause-image.ts'
 import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 import { cri } from '../cri/messages.ts'
 import { containerdConfig } from './config.ts'
 import { importArchive } from './import.ts'
+import { type OciRuntimeChoice, openOciRuntimes } from './oci-runtimes.ts'
 import { findProcesses, gone, isAlive, signal, startOf } from './processes.ts'
 
 export interface ContainerdOptions {
@@ -20,6 +22,8 @@ export interface ContainerdOptions {
   /** Folders with the programs, besides PATH. */
   readonly cniBinDir: string
   readonly cniConfDir: string
+  /** What makes the containers; without it as at the last start. */
+  readonly ociRuntime?: OciRuntimeChoice
   /** Said while something takes longer than a moment. */
   readonly onProgress?: (text: string) => void
   /** It had ended and was started again. */
@@ -73,18 +77,22 @@ function allContainerds(instance: Instance): number[] {
   return findProcesses((args) => args[0]?.endsWith('containerd') === true && args.includes(config))
 }
 
-/** Starts or adopts the containerd of `instance`; resolves when it answers CRI calls and has the pause image. */
+/** Starts or adopts the containerd of `instance`; resolves when it answers CRI calls and has the pause image. Rejects with
+ * OciRuntimeError where the wanted OCI runtime cannot be had. */
 export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
   const { instance, log } = options
   const paths = pathsOf(instance)
   for (const folder of [paths.root, paths.registry]) mkdirSync(folder, { recursive: true, mode: 0o711 })
   forgetLastBoot(paths)
+  const ociRuntimes = await openOciRuntimes(instance.dataDir, options.ociRuntime)
+  log.info(`containers are made by ${ociRuntimes.standard}`, { why: ociRuntimes.reason })
   const config = containerdConfig({
     root: paths.root,
     state: paths.state,
     socket: instance.containerdSocket,
     snapshotter: await chooseSnapshotter(paths),
     sandboxImage: pauseImage,
+    ociRuntimes,
     cniBinDir: options.cniBinDir,
     cniConfDir: options.cniConfDir,
     registryDir: paths.registry,
@@ -176,12 +184,6 @@ function spawnContainerd(paths: Paths) {
   child.unref()
   return child
 }
-/** Daemons are often in folders that an ordinary PATH lacks. */
-export const searchPath = (): string =>
-  [...new Set([...(process.env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'])]
-    .filter(Boolean)
-    .join(':')
-
 /** Ends the containerd of this data directory and every shim of it. */
 export async function stopContainerd(instance: Instance): Promise<void> {
   await endContainerds(instance)

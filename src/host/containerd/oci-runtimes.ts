@@ -1,0 +1,122 @@
+// Which programs make containers below containerd: runc, and crun, which takes a third less time for a pod and works
+// where the machine's control groups suit it. On hybrid control groups crun refuses to work while any controller is left to
+// the second generation; the one that is often left, hugetlb, is then mounted below the data directory, which also makes
+// limits of huge pages hold. See docs/decisions/0022-crun-where-it-works.md.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ownHierarchy } from '../cgroups.ts'
+import { run } from '../command.ts'
+import { readMounts } from '../mounts.ts'
+import { programPath } from '../program-path.ts'
+
+export const ociRuntimeNames = ['runc', 'crun'] as const
+export type OciRuntimeName = (typeof ociRuntimeNames)[number]
+export type OciRuntimeChoice = 'auto' | OciRuntimeName
+
+/** The oldest crun that is known to pass. */
+export const oldestCrun = '1.8'
+
+/** What the machine has. A text says why crun cannot be used. */
+export interface OciSurvey {
+  readonly runc: boolean
+  readonly crun: { readonly version: string } | string
+}
+export interface OciRuntimes {
+  /** Every handler that a RuntimeClass can name. */
+  readonly handlers: readonly OciRuntimeName[]
+  /** Takes pods without a RuntimeClass. */
+  readonly standard: OciRuntimeName
+  /** For the user: which, and why. */
+  readonly reason: string
+}
+/** What was asked for and cannot be had; one line. */
+export class OciRuntimeError extends Error {}
+
+/** Throws OciRuntimeError where `choice` cannot be had. */
+export function chooseOciRuntime(choice: OciRuntimeChoice, { runc, crun }: OciSurvey): OciRuntimes {
+  const usable = typeof crun !== 'string'
+  if (choice === 'runc' && !runc) throw new OciRuntimeError('runc is not installed')
+  if (choice === 'crun' && !usable) throw new OciRuntimeError(`crun cannot be used here: ${crun}`)
+  if (!runc && !usable) throw new OciRuntimeError(`runc is not installed, and crun cannot be used: ${String(crun)}`)
+  const handlers = ociRuntimeNames.filter((name) => (name === 'runc' ? runc : usable))
+  if (choice !== 'auto') return { handlers, standard: choice, reason: 'as --oci-runtime says' }
+  return usable
+    ? { handlers, standard: 'crun', reason: `version ${crun.version}, found on this machine` }
+    : { handlers, standard: 'runc', reason: crun }
+}
+
+/** Where the controller that crun wants away from the second generation is mounted. */
+export const hugetlbMount = (dataDir: string): string => join(dataDir, 'containerd', 'cgroup-hugetlb')
+
+/** Looks at programs and control groups, and makes room for crun where that takes nothing from anybody. */
+export async function surveyOciRuntimes(dataDir: string): Promise<OciSurvey> {
+  const runc = programPath('runc') !== undefined
+  const program = programPath('crun')
+  if (program === undefined) return { runc, crun: 'crun is not installed' }
+  const version = /^crun version (\d[\w.]*)/.exec(await run(program, ['--version'], { timeoutMs: 10_000 }))?.[1] ?? ''
+  if (isOlder(version, oldestCrun))
+    return { runc, crun: `crun ${version} is older than ${oldestCrun}, the first that is known to pass` }
+  const obstacle = await makeRoom(dataDir)
+  return { runc, crun: obstacle ?? { version } }
+}
+
+/** Of "1.8.1" and "1.10" the first is older; an unknown version is older than any. */
+export function isOlder(version: string, than: string): boolean {
+  const numbers = (text: string) => text.split('.').map((part) => Number.parseInt(part, 10) || 0)
+  const [a, b] = [numbers(version), numbers(than)]
+  for (let at = 0; at < Math.max(a.length, b.length); at++)
+    if ((a[at] ?? 0) !== (b[at] ?? 0)) return (a[at] ?? 0) < (b[at] ?? 0)
+  return false
+}
+
+/** What stands in crun's way; undefined when nothing does. */
+async function makeRoom(dataDir: string): Promise<string | undefined> {
+  const mounts = readMounts()
+  const unified = mounts.find(({ fsType, target }) => fsType === 'cgroup2' && target === '/sys/fs/cgroup/unified')
+  if (unified === undefined) return undefined
+  const left = controllersOf(unified.target)
+  const target = hugetlbMount(dataDir)
+  // A mount of ours from another cluster here ends with that cluster.
+  const lasting = mounts.some(
+    ({ fsType, superOptions, target: at }) =>
+      fsType === 'cgroup' && superOptions.includes('hugetlb') && (at.startsWith('/sys/fs/cgroup/') || at === target),
+  )
+  if (left.length === 0 && (lasting || !hasHugetlb())) return undefined
+  if (left.some((name) => name !== 'hugetlb')) return complaint(left)
+  if (lasting) return undefined
+  mkdirSync(target, { recursive: true, mode: 0o700 })
+  try {
+    await run('mount', ['-t', 'cgroup', '-o', 'hugetlb', ownHierarchy, target])
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    // The kernel gives a controller away only when no group of the second generation uses it.
+    return left.length === 0 ? undefined : `${complaint(left)} (${error.message})`
+  }
+  const still = controllersOf(unified.target)
+  return still.length === 0 ? undefined : complaint(still)
+}
+const complaint = (left: readonly string[]) =>
+  `crun does not work with hybrid control groups while cgroup v2 has controllers, here ${left.join(', ')}`
+const controllersOf = (mountPoint: string): string[] =>
+  readFileSync(join(mountPoint, 'cgroup.controllers'), 'utf8').trim().split(' ').filter(Boolean)
+const hasHugetlb = () => /^hugetlb\s+\d+\s+\d+\s+1$/m.test(readFileSync('/proc/cgroups', 'utf8'))
+
+const keptPath = (dataDir: string) => join(dataDir, 'containerd', 'oci-runtime.json')
+interface Kept extends OciRuntimes {
+  readonly choice: OciRuntimeChoice
+}
+/** Chooses, and writes down what was chosen. Without a choice everything stays as at the last start. */
+export async function openOciRuntimes(dataDir: string, wanted?: OciRuntimeChoice): Promise<OciRuntimes> {
+  const last = wanted === undefined ? keptOciRuntimes(dataDir) : undefined
+  if (last !== undefined) return last
+  const choice = wanted ?? 'auto'
+  const chosen = chooseOciRuntime(choice, await surveyOciRuntimes(dataDir))
+  const kept: Kept = { choice, ...chosen }
+  writeFileSync(keptPath(dataDir), `${JSON.stringify(kept)}\n`)
+  return chosen
+}
+/** What the last start chose; undefined where there was none. */
+export function keptOciRuntimes(dataDir: string): Kept | undefined {
+  const path = keptPath(dataDir)
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Kept) : undefined
+}
