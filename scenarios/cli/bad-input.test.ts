@@ -41,6 +41,8 @@ describe('the command line', () => {
     [['up', '--listen', '127.0.0.1:99999'], /--listen wants HOST:PORT/],
     [['up', '--runtime', 'docker'], /--runtime wants containerd, sim or unix/],
     [['up', '--store', 'mysql'], /--store wants lmdb/],
+    [['up', '--oci-runtime', 'kata'], /--oci-runtime wants auto, runc or crun, not "kata"/],
+    [['up', '--runtime', 'sim', '--oci-runtime', 'crun'], /--oci-runtime is for our own containerd/],
     [['up', '--runtime', 'unix:///nowhere.sock'], /no container runtime listens at unix:\/\/\/nowhere\.sock/],
     [['image', 'bake'], /say what to do: "cox image load FILE"/],
   ])('cox %j', async (words, message) => {

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
 import type { Client } from '../client/client.ts'
+import { ContainerdError } from '../host/containerd/containerd.ts'
+import { OciRuntimeError } from '../host/containerd/oci-runtimes.ts'
 import { createHttpEdge } from '../host/http-edge.ts'
 import type { Instance } from '../host/instance.ts'
 import { type HostNetwork, type HostNode, type HostNodeOptions, startHostNode } from '../host/ports.ts'
@@ -46,15 +48,21 @@ export async function startLocalNode(
 ): Promise<Pick<HostNode, 'ports' | 'release'>> {
   const { runtime, ociRuntime, address, name } = settings
   if (runtime !== 'sim')
-    return startHostNode({
-      instance,
-      log,
-      network,
-      runtime,
-      ociRuntime,
-      ...(address === undefined ? {} : { address }),
-      ...(edgeCertificate === undefined ? {} : { edgeCertificate }),
-    })
+    try {
+      return await startHostNode({
+        instance,
+        log,
+        network,
+        runtime,
+        ociRuntime,
+        ...(address === undefined ? {} : { address }),
+        ...(edgeCertificate === undefined ? {} : { edgeCertificate }),
+      })
+    } catch (error) {
+      // What the machine cannot do, said in one line.
+      if (error instanceof ContainerdError || error instanceof OciRuntimeError) throw new CliError(error.message)
+      throw error
+    }
   // Containers that exist in words only: everything but their processes is real.
   const [{ SimWorld }, { seededRandom }, { simNode }] = await Promise.all([
     import('../sim/world.ts'),

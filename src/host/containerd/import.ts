@@ -6,6 +6,7 @@ import { CommandError, run } from '../command.ts'
 import { listNamedImages, updateNamedImage } from '../cri/containerd-messages.ts'
 import { cri } from '../cri/messages.ts'
 import type { CriRuntimeOptions } from '../cri/runtime.ts'
+import { isOlder } from '../version-order.ts'
 import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 
 const namespace = 'k8s.io'
@@ -20,15 +21,13 @@ export async function importArchive(
   archive: AsyncIterable<Uint8Array>,
 ): Promise<readonly string[]> {
   const plain = await unzipped(archive)
+  const { runtimeVersion } = await client.call(cri.version, {}, { timeoutMs: 10_000 })
+  // Where containerd itself would import, ctr tells shortened names only.
+  const local = isOlder(runtimeVersion, '1.7') ? [] : ['--local']
+  const words = ['--address', socket, '--namespace', namespace, 'images', 'import', ...local, '--digests=false', '-']
   let output: string
   try {
-    output = await run(
-      'ctr',
-      ['--address', socket, '--namespace', namespace, 'images', 'import', '--digests=false', '-'],
-      {
-        input: plain,
-      },
-    )
+    output = await run('ctr', words, { input: plain })
   } catch (error) {
     if (error instanceof CommandError && error.code !== undefined) throw new Error(unreadable(error))
     if (String((error as { code?: unknown }).code).startsWith('Z_'))
@@ -49,13 +48,9 @@ function unreadable(error: CommandError): string {
     return `not an image archive (docker save, or an OCI layout in a tar): ${why}`
   return `the image cannot be loaded: ${why}`
 }
-/** ctr of 1.6 says "unpacking docker.io/library/busybox:latest (sha256:...)...done", of 2.1 "docker.io/...:latest   saved". */
+/** ctr says "unpacking docker.io/library/busybox:latest (sha256:...)...done". */
 export const namesIn = (output: string): string[] => [
-  ...new Set(
-    [...output.matchAll(/^(?:unpacking (\S+) \(sha256:[0-9a-f]+\)|(\S+:\S+)\s+saved\s*$)/gm)].flatMap(
-      ([, unpacked, saved]) => unpacked ?? saved ?? [],
-    ),
-  ),
+  ...new Set([...output.matchAll(/^unpacking (\S+) \(sha256:[0-9a-f]+\)/gm)].flatMap(([, name]) => name ?? [])),
 ]
 
 /** Hands on the bytes, inflated when they are gzip. */

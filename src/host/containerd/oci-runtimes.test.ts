@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { containerdConfig } from './config.ts'
-import { chooseOciRuntime, isOlder, keptOciRuntimes, OciRuntimeError } from './oci-runtimes.ts'
+import { chooseOciRuntime, keptOciRuntimes, OciRuntimeError, tryCrun } from './oci-runtimes.ts'
 
 const crun = { version: '1.8.1' }
 test.each([
@@ -21,16 +21,6 @@ test.each([
   ['auto', { runc: false, crun: 'it is too old' }, 'runc is not installed, and crun cannot be used: it is too old'],
 ] as const)('%s with %j is refused: %s', (choice, survey, message) => {
   expect(() => chooseOciRuntime(choice, survey)).toThrow(new OciRuntimeError(message))
-})
-test.each([
-  ['1.8.1', '1.8', false],
-  ['1.8', '1.8', false],
-  ['1.10', '1.8', false],
-  ['0.17', '1.8', true],
-  ['1.7.9', '1.8', true],
-  ['', '1.8', true],
-])('%s is older than %s: %s', (version, than, older) => {
-  expect(isOlder(version, than)).toBe(older)
 })
 test('each is a handler that a RuntimeClass can name, one is the default', () => {
   const config = containerdConfig({
@@ -51,6 +41,30 @@ test('each is a handler that a RuntimeClass can name, one is the default', () =>
     expect(config).toMatch(
       new RegExp(`runtimes\\.${name}\\.options\\]\\n {2}BinaryName = "${name}"\\n {2}Root = "/s/oci"`),
     )
+})
+describe('a crun is tried with what containerd writes', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cox-try-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const script = (name: string, text: string): string => {
+    const path = join(folder, name)
+    writeFileSync(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+    return path
+  }
+  const ctr = script('ctr', 'echo \'{"ociVersion": "1.2.1"}\'')
+  const crun = (version: string, complaint: string) =>
+    script('crun', `[ "$1" = --version ] && { echo crun version ${version}; exit; }\necho ${complaint} >&2; exit 1`)
+  test.each([
+    ['1.21', 'no such root file system', { version: '1.21' }],
+    [
+      '1.8.1',
+      'unknown version specified',
+      'crun 1.8.1 does not understand what this containerd writes (crun: unknown version specified)',
+    ],
+    ['0.17', '', 'crun 0.17 is older than 1.8, the first that is known to pass'],
+  ])('%s, which says "%s"', async (version, complaint, found) => {
+    const answer = await tryCrun(crun(version, complaint), ctr)
+    expect(typeof answer === 'string' ? answer.replace(`${folder}/`, '') : answer).toEqual(found)
+  })
 })
 test('a directory in which nothing was started has no choice', () => {
   const folder = mkdtempSync(join(tmpdir(), 'cox-oci-'))

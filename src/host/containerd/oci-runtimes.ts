@@ -2,12 +2,14 @@
 // where the machine's control groups suit it. On hybrid control groups crun refuses to work while any controller is left to
 // the second generation; the one that is often left, hugetlb, is then mounted below the data directory, which also makes
 // limits of huge pages hold. See docs/decisions/0022-crun-where-it-works.md.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import { ownHierarchy } from '../cgroups.ts'
-import { run } from '../command.ts'
+import { CommandError, run } from '../command.ts'
 import { readMounts } from '../mounts.ts'
 import { programPath } from '../program-path.ts'
+import { isOlder } from '../version-order.ts'
 
 export const ociRuntimeNames = ['runc', 'crun'] as const
 export type OciRuntimeName = (typeof ociRuntimeNames)[number]
@@ -49,24 +51,41 @@ export function chooseOciRuntime(choice: OciRuntimeChoice, { runc, crun }: OciSu
 export const hugetlbMount = (dataDir: string): string => join(dataDir, 'containerd', 'cgroup-hugetlb')
 
 /** Looks at programs and control groups, and makes room for crun where that takes nothing from anybody. */
-export async function surveyOciRuntimes(dataDir: string): Promise<OciSurvey> {
+async function surveyOciRuntimes(
+  dataDir: string,
+  last: Kept | undefined,
+): Promise<OciSurvey & { readonly tried?: Tried }> {
   const runc = programPath('runc') !== undefined
-  const program = programPath('crun')
+  const [program, ctr] = [programPath('crun'), programPath('ctr')]
   if (program === undefined) return { runc, crun: 'crun is not installed' }
-  const version = /^crun version (\d[\w.]*)/.exec(await run(program, ['--version'], { timeoutMs: 10_000 }))?.[1] ?? ''
-  if (isOlder(version, oldestCrun))
-    return { runc, crun: `crun ${version} is older than ${oldestCrun}, the first that is known to pass` }
-  const obstacle = await makeRoom(dataDir)
-  return { runc, crun: obstacle ?? { version } }
+  if (ctr === undefined) return { runc, crun: 'ctr is not installed' }
+  const programs = [program, ctr].map((path) => `${path} ${statSync(path).mtimeMs}`).join(', ')
+  const tried = last?.tried?.programs === programs ? last.tried : { programs, crun: await tryCrun(program, ctr) }
+  const obstacle = typeof tried.crun === 'string' ? tried.crun : await makeRoom(dataDir)
+  return { runc, crun: obstacle ?? tried.crun, tried }
 }
 
-/** Of "1.8.1" and "1.10" the first is older; an unknown version is older than any. */
-export function isOlder(version: string, than: string): boolean {
-  const numbers = (text: string) => text.split('.').map((part) => Number.parseInt(part, 10) || 0)
-  const [a, b] = [numbers(version), numbers(than)]
-  for (let at = 0; at < Math.max(a.length, b.length); at++)
-    if ((a[at] ?? 0) !== (b[at] ?? 0)) return (a[at] ?? 0) < (b[at] ?? 0)
-  return false
+/** Whether crun is new enough, also for what this containerd writes: it refuses versions of the specification that it does
+ * not know. */
+export async function tryCrun(program: string, ctr: string): Promise<OciSurvey['crun']> {
+  const version = /^crun version (\d[\w.]*)/.exec(await run(program, ['--version'], { timeoutMs: 10_000 }))?.[1] ?? ''
+  if (isOlder(version, oldestCrun))
+    return `crun ${version} is older than ${oldestCrun}, the first that is known to pass`
+  const bundle = mkdtempSync(join(tmpdir(), 'cox-crun-'))
+  try {
+    writeFileSync(join(bundle, 'config.json'), await run(ctr, ['oci', 'spec'], { timeoutMs: 10_000 }))
+    await run(program, ['--root', join(bundle, 'state'), 'run', '--bundle', bundle, basename(bundle)], {
+      timeoutMs: 10_000,
+    })
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    // There is no root file system in the bundle, which it complains of when it understood all else.
+    if (/version/i.test(error.stderr))
+      return `crun ${version} does not understand what this containerd writes (${error.message})`
+  } finally {
+    rmSync(bundle, { recursive: true, force: true })
+  }
+  return { version }
 }
 
 /** What stands in crun's way; undefined when nothing does. */
@@ -102,16 +121,23 @@ const controllersOf = (mountPoint: string): string[] =>
 const hasHugetlb = () => /^hugetlb\s+\d+\s+\d+\s+1$/m.test(readFileSync('/proc/cgroups', 'utf8'))
 
 const keptPath = (dataDir: string) => join(dataDir, 'containerd', 'oci-runtime.json')
+/** What came of trying crun, and the programs for which that holds. */
+interface Tried {
+  readonly programs: string
+  readonly crun: OciSurvey['crun']
+}
 interface Kept extends OciRuntimes {
   readonly choice: OciRuntimeChoice
+  readonly tried?: Tried
 }
 /** Chooses, and writes down what was chosen. Without a choice everything stays as at the last start. */
 export async function openOciRuntimes(dataDir: string, wanted?: OciRuntimeChoice): Promise<OciRuntimes> {
-  const last = wanted === undefined ? keptOciRuntimes(dataDir) : undefined
-  if (last !== undefined) return last
+  const last = keptOciRuntimes(dataDir)
+  if (wanted === undefined && last !== undefined) return last
   const choice = wanted ?? 'auto'
-  const chosen = chooseOciRuntime(choice, await surveyOciRuntimes(dataDir))
-  const kept: Kept = { choice, ...chosen }
+  const { tried, ...survey } = await surveyOciRuntimes(dataDir, last)
+  const chosen = chooseOciRuntime(choice, survey)
+  const kept: Kept = { choice, ...chosen, ...(tried === undefined ? {} : { tried }) }
   writeFileSync(keptPath(dataDir), `${JSON.stringify(kept)}\n`)
   return chosen
 }
