@@ -13,6 +13,7 @@ import { serviceAccounts } from '../../src/api/core/service-account.ts'
 import { quantityNumber } from '../../src/api/machinery/quantity.ts'
 import type { Client } from '../../src/client/client.ts'
 import { devicePluginApi } from '../../src/host/device-plugins.ts'
+import { podResourcesApi } from '../../src/host/pod-resources.ts'
 import { createGrpcClient } from '../../src/host/wire/grpc.ts'
 import { type GrpcServer, serveGrpc, serves } from '../../src/host/wire/grpc-server.ts'
 import { clientOf } from '../cli/client.ts'
@@ -111,6 +112,10 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     await podIs('sharing', said, Number(cores) === 2 ? '0\n' : `0,2-${Number(cores) - 1}\n`)
     const { stdout } = await cluster.run(['exec', 'own', '--', 'cat', '/dev/termination-log'])
     expect(stdout).toBe('1\n')
+    const resources = createGrpcClient(`unix://${join(cluster.dataDir, 'kubelet', 'pod-resources', 'kubelet.sock')}`)
+    const { pods: told } = await resources.call(podResourcesApi.list, {})
+    resources.close()
+    expect(told.find((pod) => pod.name === 'own')?.containers).toEqual([{ name: 'c', devices: [], cpuIds: [1] }])
     await client.resource(pods).delete('own', 'default')
   })
 

@@ -27,6 +27,7 @@ import { nftablesDataplane } from './nftables/dataplane.ts'
 import { createNodeHost } from './node-host.ts'
 import { createOutgoing, type OutgoingOptions } from './outgoing.ts'
 import { hostPodNetwork, linkMtu } from './pod-network.ts'
+import { hostPodResources } from './pod-resources.ts'
 import { hostProber } from './prober.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell, type Shell } from './shell.ts'
@@ -104,6 +105,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       }),
       prober: hostProber,
       devicePlugins: hostDevicePlugins,
+      podResources: hostPodResources,
       programs: { run },
       dataplane: nftablesDataplane({
         table: instance.serviceTable,

@@ -139,6 +139,15 @@ export class Cpus {
     if (this.#options.policy === 'none') return undefined
     return formatCpus(this.#own.get(uid)?.get(container) ?? this.#shared())
   }
+  /** CPUs that a container has for itself. */
+  ownOf(uid: string, container: string): readonly number[] {
+    return this.#own.get(uid)?.get(container) ?? []
+  }
+  /** All that containers can have for themselves; none without the static policy. */
+  allocatable(): readonly number[] {
+    const { policy, topology, reserved } = this.#options
+    return policy === 'none' ? [] : topology.map((c) => c.cpu).filter((cpu) => !reserved.includes(cpu))
+  }
   /** Whether a container, or any of the pod, has CPUs of its own. */
   hasOwn(uid: string, container?: string): boolean {
     const own = this.#own.get(uid)

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { nodes } from '../api/core/node.ts'
 import { pods } from '../api/core/pod.ts'
 import type { DevicePlugins, DeviceRegistration, PluginDevice } from '../ports/device-plugins.ts'
+import type { PodResources, PodResourcesSockets } from '../ports/pod-resources.ts'
 import { type TestNode, testNode } from './testing/test-node.ts'
 
 /** A plugin that gives /dev/ID for every device. */
@@ -70,10 +71,17 @@ const wanting = (count: number) => ({
   containers: [{ name: 'c', image: 'img:1', resources: { limits: { [name]: String(count) } } }],
 })
 
+let resources: PodResources | undefined
 let node: TestNode
 beforeEach(async () => {
   plugin = new Plugin('a', 'b', 'c')
-  node = await testNode({}, { devicePlugins: plugins })
+  const podResources: PodResourcesSockets = {
+    serve(_, answers) {
+      resources = answers
+      return Promise.resolve({ close: () => Promise.resolve() })
+    },
+  }
+  node = await testNode({}, { devicePlugins: plugins, podResources })
 })
 afterEach(() => node.stop())
 const offered = async () => {
@@ -124,6 +132,19 @@ describe('a device plugin', () => {
     await node.create('third', wanting(3))
     await node.advance()
     expect(configOf('third')?.devices).toHaveLength(3)
+  })
+  it('is told of by the pod resources API', async () => {
+    plugin.devices = plugin.devices.map((d) => ({ ...d, numaNodes: [Number(d.id !== 'a')] }))
+    await register(plain)
+    await node.advance()
+    await node.create('p', wanting(2))
+    await node.advance()
+    const holding = (deviceIds: readonly string[]) => [{ resourceName: name, deviceIds, numaNodes: [0, 1] }]
+    const p = { name: 'p', namespace: 'default', containers: [{ name: 'c', devices: holding(['a', 'b']), cpuIds: [] }] }
+    expect(resources?.list()).toEqual([p])
+    expect(resources?.get('default', 'p')).toEqual(p)
+    expect(resources?.get('default', 'q')).toBeUndefined()
+    expect(resources?.allocatable()).toEqual({ devices: holding(['a', 'b', 'c']), cpuIds: [] })
   })
   it('is asked which devices it prefers', async () => {
     await register({ ...plain, preferredAllocation: true })

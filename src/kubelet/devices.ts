@@ -10,6 +10,7 @@ import type {
 } from '../ports/device-plugins.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
+import type { DeviceSet } from '../ports/pod-resources.ts'
 import { amount } from './resources.ts'
 import { type Container, everyContainer, isSidecar, type Pod } from './types.ts'
 
@@ -103,6 +104,22 @@ export class Devices {
   /** What a container has got, one entry a resource. */
   of(uid: string, container: string): readonly DeviceAllocation[] {
     return this.#held.get(uid)?.[container]?.map((held) => held.allocation) ?? []
+  }
+  /** The same by name, for those who watch over devices. */
+  heldBy(uid: string, container: string): readonly DeviceSet[] {
+    return (this.#held.get(uid)?.[container] ?? []).map(({ resource, ids }) => this.#set(resource, ids))
+  }
+  /** Every healthy device. */
+  allocatable(): readonly DeviceSet[] {
+    return [...this.#offers].flatMap(([resource, { devices, plugin }]) => {
+      const ids = devices.filter((d) => d.healthy).map((d) => d.id)
+      return plugin === undefined || ids.length === 0 ? [] : [this.#set(resource, ids)]
+    })
+  }
+  #set(resourceName: string, deviceIds: readonly string[]): DeviceSet {
+    const known = this.#offers.get(resourceName)?.devices.filter((d) => deviceIds.includes(d.id)) ?? []
+    const numaNodes = [...new Set(known.flatMap((d) => d.numaNodes))].sort((a, b) => a - b)
+    return { resourceName, deviceIds, numaNodes }
   }
   /** Tells plugins that asked for it of a container that is about to start. Throws what they answer. */
   async preStart(uid: string, container: string): Promise<void> {

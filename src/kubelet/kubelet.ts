@@ -16,6 +16,7 @@ import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
 import type { NodeHost } from '../ports/node-host.ts'
+import type { PodResourcesSockets } from '../ports/pod-resources.ts'
 import type { Programs } from '../ports/programs.ts'
 import type { Prober } from '../ports/prober.ts'
 import type { Random } from '../ports/random.ts'
@@ -37,6 +38,7 @@ import { endForShutdown } from './node-shutdown.ts'
 import { createNodeApi } from './node-api.ts'
 import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
+import { podResourcesOf } from './pod-resources.ts'
 import { Probes } from './probes.ts'
 import { prepareNode, unprepareNode } from './prepare-node.ts'
 import { RuntimeView } from './runtime-view.ts'
@@ -55,6 +57,8 @@ export interface KubeletOptions {
   readonly prober: Prober
   /** Undefined: no device plugins. */
   readonly devicePlugins?: DevicePlugins
+  /** Undefined: no pod resources API. */
+  readonly podResources?: PodResourcesSockets
   /** Undefined: no credential providers. */
   readonly programs?: Programs
   readonly clock: Clock
@@ -229,6 +233,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   set.pressure = () => eviction.pressure
   await prepareNode(context)
   await Promise.all([context.devices.start(), context.cpus.start(), context.credentialProviders.start()])
+  const resourcesFolder = `${context.config.rootDirectory}/pod-resources`
+  if (options.podResources !== undefined) await context.disk.mkdir(resourcesFolder, { mode: 0o750 })
+  const resourcesSocket = await options.podResources?.serve(resourcesFolder, podResourcesOf(context, set))
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
   const unwatchNode = nodeInformer.handle({
     add: (node: Node) => agent.seen(node),
@@ -293,7 +300,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       view.stop()
       context.objects.stop()
       context.tokens.stop()
-      await context.devices.stop()
+      await Promise.all([context.devices.stop(), resourcesSocket?.close()])
       context.writer.stop()
       recorder.stop()
       if (stopOptions.pods === 'remove') await unprepareNode(context)

@@ -64,6 +64,9 @@ export class RuntimeView {
   uids(): Iterable<string> {
     return this.#byPod.keys()
   }
+  hasSandbox(id: string): boolean {
+    return this.#sandboxes.has(id)
+  }
   container(id: string): ContainerStatus | undefined {
     return this.#containers.get(id)
   }

@@ -2,13 +2,13 @@
 // that feed `kubectl top` and autoscalers. Rates are taken between two askings at least a second apart.
 import { rfc3339, rfc3339Micro } from '../ports/clock.ts'
 import type { ContainerStats } from '../ports/container-runtime.ts'
-import type { NodeUsage } from '../ports/node-host.ts'
+import type { InterfaceUsage, NodeUsage } from '../ports/node-host.ts'
 import type { KubeletContext } from './context.ts'
 import { containerNameOf } from './labels.ts'
 import type { PodSet } from './pod-set.ts'
 import type { PodWorker } from './pod-worker.ts'
 import { podCgroup } from './resources.ts'
-import { namespaceOf } from './types.ts'
+import { isHostNetwork, namespaceOf } from './types.ts'
 
 interface Sample {
   readonly atMs: number
@@ -78,6 +78,8 @@ export interface PodFigures {
   readonly containers: readonly ContainerFigures[]
   readonly cpu: CpuFigures
   readonly memory: MemoryFigures
+  /** Of the pod's own network; not on the host's. */
+  readonly network?: object
   readonly 'ephemeral-storage': FsFigures
   readonly process_stats: { readonly process_count: number }
 }
@@ -100,6 +102,8 @@ export class Stats {
   readonly #pods: PodSet
   readonly #rates = new Rates()
   readonly #startedAtMs: number
+  /** Processes in the pods' networks, by sandbox. */
+  readonly #pids = new Map<string, number>()
   constructor(context: KubeletContext, pods: PodSet) {
     this.#context = context
     this.#pods = pods
@@ -115,7 +119,7 @@ export class Stats {
     }
   }
   async summary(): Promise<Summary> {
-    const { host, runtime, clock, nodeName } = this.#context
+    const { host, runtime, clock, nodeName, view } = this.#context
     const [usage, stats, fs] = await Promise.all([host.usage(), runtime.containerStats(), this.#fileSystem()])
     const byContainer = new Map(stats.map((s) => [s.containerId, s]))
     const pods: PodFigures[] = []
@@ -124,6 +128,7 @@ export class Stats {
       if (figures !== undefined) pods.push(figures)
     }
     this.#rates.forgetOlder(clock.now())
+    for (const id of this.#pids.keys()) if (!view.hasSandbox(id)) this.#pids.delete(id)
     const time = rfc3339Micro(usage.timestampMs)
     return {
       node: {
@@ -131,7 +136,7 @@ export class Stats {
         startTime: rfc3339(this.#startedAtMs),
         cpu: this.#cpu('node', usage.timestampMs, usage.cpuUsageNanoseconds),
         memory: memoryOf(usage, time),
-        network: networkOf(usage, time),
+        network: networkOf(usage.interfaces, time),
         fs,
         runtime: { imageFs: await this.#imageFs(fs), containerFs: fs },
         rlimit: { time, maxpid: usage.pidsMax, curproc: usage.pidsRunning },
@@ -155,6 +160,15 @@ export class Stats {
   async #imageFs(fs: FsFigures): Promise<FsFigures> {
     const info = await this.#context.runtime.imageFsInfo()
     return info === undefined ? fs : { ...fs, usedBytes: info.usedBytes, inodesUsed: info.inodesUsed }
+  }
+  async #interfaces(worker: PodWorker): Promise<readonly InterfaceUsage[] | undefined> {
+    const { view, runtime, host } = this.#context
+    const sandbox = view.pod(worker.uid).sandboxes.find((s) => s.ready)
+    if (sandbox === undefined || isHostNetwork(worker.pod)) return undefined
+    const pid = this.#pids.get(sandbox.id) ?? (await runtime.sandboxPid(sandbox.id))
+    if (pid === undefined) return undefined
+    this.#pids.set(sandbox.id, pid)
+    return host.networkUsage(pid)
   }
   async #pod(
     worker: PodWorker,
@@ -190,7 +204,10 @@ export class Stats {
         rootfs: { ...fs, usedBytes: found.rootfsUsedBytes, inodesUsed: found.rootfsInodesUsed },
       })
     }
-    const cgroup = await host.cgroups.stats(podCgroup(worker.pod))
+    const [cgroup, interfaces] = await Promise.all([
+      host.cgroups.stats(podCgroup(worker.pod)),
+      this.#interfaces(worker),
+    ])
     const time = containers[0]?.cpu.time ?? fs.time
     const sum = (of: (c: ContainerFigures) => number) => containers.reduce((total, c) => total + of(c), 0)
     const used = sum((c) => c.rootfs.usedBytes)
@@ -224,6 +241,7 @@ export class Stats {
               pageFaults: cgroup.memoryPageFaults,
               majorPageFaults: cgroup.memoryMajorPageFaults,
             },
+      ...(interfaces === undefined ? {} : { network: networkOf(interfaces, rfc3339Micro(this.#context.clock.now())) }),
       'ephemeral-storage': { ...fs, usedBytes: used, inodesUsed: sum((c) => c.rootfs.inodesUsed) },
       process_stats: { process_count: cgroup?.processes ?? containers.length },
     }
@@ -239,7 +257,9 @@ const memoryOf = (usage: NodeUsage, time: string): MemoryFigures => ({
   pageFaults: usage.memoryPageFaults,
   majorPageFaults: usage.memoryMajorPageFaults,
 })
-function networkOf(usage: NodeUsage, time: string): object {
-  const [first] = usage.interfaces
-  return { time, ...(first === undefined ? {} : first), interfaces: usage.interfaces }
-}
+/** The first interface's figures, and those of all. */
+const networkOf = (interfaces: readonly InterfaceUsage[], time: string): object => ({
+  time,
+  ...interfaces[0],
+  interfaces,
+})

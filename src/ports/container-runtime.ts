@@ -13,6 +13,8 @@ export interface ContainerRuntime {
   stopPodSandbox(sandboxId: string): Promise<void>
   removePodSandbox(sandboxId: string): Promise<void>
   podSandboxStatus(sandboxId: string): Promise<SandboxStatus | undefined>
+  /** A process in the sandbox's network; undefined where the runtime does not tell one. */
+  sandboxPid(sandboxId: string): Promise<number | undefined>
   listPodSandboxes(): Promise<readonly SandboxSummary[]>
   createContainer(sandboxId: string, config: ContainerConfig, sandboxConfig: SandboxConfig): Promise<string>
   startContainer(containerId: string): Promise<void>

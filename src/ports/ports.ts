@@ -11,6 +11,7 @@ import type { Log } from './log.ts'
 import type { NodeHost } from './node-host.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { PodNetwork } from './pod-network.ts'
+import type { PodResourcesSockets } from './pod-resources.ts'
 import type { Programs } from './programs.ts'
 import type { Prober } from './prober.ts'
 import type { Random } from './random.ts'
@@ -37,6 +38,8 @@ export interface NodePorts {
   readonly programs?: Programs
   /** Without it the node takes no device plugins. */
   readonly devicePlugins?: DevicePlugins
+  /** Without it nobody on the node can ask what containers have for themselves. */
+  readonly podResources?: PodResourcesSockets
   /** Without it the node has no service proxy. */
   readonly dataplane?: Dataplane
   /** Without it the node has no DNS server. */

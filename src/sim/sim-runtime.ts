@@ -216,6 +216,7 @@ export class SimRuntime implements ContainerRuntime {
     this.checkUp()
     return this.sandboxes.get(sandboxId)?.status
   }
+  sandboxPid = (): Promise<undefined> => Promise.resolve(undefined)
   async listPodSandboxes(): Promise<readonly SandboxSummary[]> {
     this.checkUp()
     return [...this.sandboxes.values()].map((sandbox) => sandbox.status)

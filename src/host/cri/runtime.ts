@@ -121,6 +121,13 @@ export function createCriRuntime(options: CriRuntimeOptions): CriRuntime {
       const answer = await found(call(cri.podSandboxStatus, { id }))
       return answer?.status === undefined ? undefined : sandboxStatusOf(answer.status)
     },
+    async sandboxPid(id) {
+      // What runtimes tell beyond the interface stands here as JSON: containerd and CRI-O both name the process.
+      const answer = await found(call(cri.podSandboxStatus, { id, verbose: true }))
+      const told: unknown = JSON.parse(answer?.info['info'] ?? '{}')
+      const pid = typeof told === 'object' && told !== null && 'pid' in told ? told.pid : undefined
+      return typeof pid === 'number' && pid > 0 ? pid : undefined
+    },
     async listPodSandboxes() {
       const { items } = await call(cri.listPodSandbox, {})
       for (const item of items) owners.set(item.id, { sandboxId: item.id, podUid: item.metadata?.uid })

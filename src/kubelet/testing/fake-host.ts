@@ -1,5 +1,5 @@
 // A machine and a prober for unit tests.
-import type { MachineFacts, NodeHost, NodeUsage } from '../../ports/node-host.ts'
+import type { InterfaceUsage, MachineFacts, NodeHost, NodeUsage } from '../../ports/node-host.ts'
 import type { ConnectAnswer, HttpProbeAnswer, Prober } from '../../ports/prober.ts'
 
 export interface FakeHost extends NodeHost {
@@ -7,6 +7,8 @@ export interface FakeHost extends NodeHost {
   readonly paths: Set<string>
   /** What usage() answers. */
   load: NodeUsage
+  /** What networkUsage() answers of a fake sandbox's process. */
+  podInterfaces: readonly InterfaceUsage[] | undefined
 }
 /** `machine`: facts that differ from a plain machine's. */
 export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
@@ -56,7 +58,8 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
       stats: () => Promise.resolve(undefined),
       list: () => Promise.resolve([]),
     },
-    networkUsage: () => Promise.resolve(undefined),
+    podInterfaces: undefined,
+    networkUsage: (pid) => Promise.resolve(pid === 4711 ? host.podInterfaces : undefined),
     sysctl: () => Promise.resolve(undefined),
     setSysctl: () => Promise.resolve(),
     watchSystemOom: () => ({ close: () => {} }),

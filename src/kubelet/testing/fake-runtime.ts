@@ -151,6 +151,7 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
       return Promise.resolve()
     },
     podSandboxStatus: (id) => Promise.resolve(sandboxes.get(id)),
+    sandboxPid: (id) => Promise.resolve(sandboxes.has(id) ? 4711 : undefined),
     listPodSandboxes: () => Promise.resolve([...sandboxes.values()]),
     createContainer(sandboxId, config, sandboxConfig) {
       calls.push(`create ${config.metadata.name}`)

@@ -13,6 +13,7 @@ import { type ManualClock, manualClock } from '../../client/testing/manual-clock
 import type { DevicePlugins } from '../../ports/device-plugins.ts'
 import type { Identity } from '../../ports/identity.ts'
 import type { MachineFacts } from '../../ports/node-host.ts'
+import type { PodResourcesSockets } from '../../ports/pod-resources.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import type { KubeletConfig } from '../config.ts'
 import { type Kubelet, startKubelet, type StopOptions } from '../kubelet.ts'
@@ -58,6 +59,7 @@ export interface TestNode {
 export interface TestNodeParts {
   readonly machine?: Partial<MachineFacts>
   readonly devicePlugins?: DevicePlugins
+  readonly podResources?: PodResourcesSockets
 }
 export async function testNode(config: Partial<KubeletConfig> = {}, parts: TestNodeParts = {}): Promise<TestNode> {
   const clock = manualClock()
@@ -90,6 +92,7 @@ export async function testNode(config: Partial<KubeletConfig> = {}, parts: TestN
       host,
       prober,
       ...(parts.devicePlugins === undefined ? {} : { devicePlugins: parts.devicePlugins }),
+      ...(parts.podResources === undefined ? {} : { podResources: parts.podResources }),
       clock,
       random,
       log,

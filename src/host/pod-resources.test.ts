@@ -1,0 +1,48 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { hostPodResources, podResourcesApi } from './pod-resources.ts'
+import { createGrpcClient, type GrpcClient } from './wire/grpc.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'cox-resources-'))
+const held = { name: 'c', devices: [{ resourceName: 'v/x', deviceIds: ['a', 'b'], numaNodes: [1] }], cpuIds: [2, 3] }
+const pod = { name: 'p', namespace: 'n', containers: [held, { name: 'plain', devices: [], cpuIds: [] }] }
+let server: { close(): Promise<void> }
+let client: GrpcClient
+beforeAll(async () => {
+  server = await hostPodResources.serve(directory, {
+    list: () => [pod],
+    get: (namespace, name) => (namespace === 'n' && name === 'p' ? pod : undefined),
+    allocatable: () => ({ devices: held.devices, cpuIds: [1, 2, 3] }),
+  })
+  client = createGrpcClient(`unix://${join(directory, 'kubelet.sock')}`)
+})
+afterAll(async () => {
+  client.close()
+  await server.close()
+  rmSync(directory, { recursive: true })
+})
+
+const devices = [{ resourceName: 'v/x', deviceIds: ['a', 'b'], topology: { nodes: [{ id: 1 }] } }]
+const told = {
+  name: 'p',
+  namespace: 'n',
+  containers: [
+    { name: 'c', devices, cpuIds: [2, 3] },
+    { name: 'plain', devices: [], cpuIds: [] },
+  ],
+}
+it('tells what every container has for itself', async () => {
+  expect(await client.call(podResourcesApi.list, {})).toEqual({ pods: [told] })
+})
+it('tells of one pod, and of none that is not there', async () => {
+  expect(await client.call(podResourcesApi.get, { name: 'p', namespace: 'n' })).toEqual({ pod: told })
+  await expect(client.call(podResourcesApi.get, { name: 'q', namespace: 'n' })).rejects.toMatchObject({
+    status: 'NotFound',
+    message: expect.stringContaining('pod q in namespace n not found'),
+  })
+})
+it('tells what containers can have', async () => {
+  expect(await client.call(podResourcesApi.allocatable, {})).toEqual({ devices, cpuIds: [1, 2, 3] })
+})

@@ -1,0 +1,57 @@
+// The PodResourcesSockets port over gRPC, v1.
+import { join } from 'node:path'
+import type { ContainerHoldings, DeviceSet, PodHoldings, PodResourcesSockets } from '../ports/pod-resources.ts'
+import { GrpcError } from './wire/grpc.ts'
+import { serveGrpc, serves } from './wire/grpc-server.ts'
+import { int, ints, list, message, nested, string, strings } from './wire/protobuf.ts'
+
+const empty = message({})
+const topology = message({ nodes: list(1, message({ id: int(1) })) })
+const devices = message({ resourceName: string(1), deviceIds: strings(2), topology: nested(3, topology) })
+const container = message({ name: string(1), devices: list(2, devices), cpuIds: ints(3) })
+const pod = message({ name: string(1), namespace: string(2), containers: list(3, container) })
+const path = (name: string) => `/v1.PodResourcesLister/${name}`
+
+/** The calls by name, with the interface's own field numbers. */
+export const podResourcesApi = {
+  list: { path: path('List'), request: empty, response: message({ pods: list(1, pod) }) },
+  allocatable: {
+    path: path('GetAllocatableResources'),
+    request: empty,
+    response: message({ devices: list(1, devices), cpuIds: ints(2) }),
+  },
+  get: {
+    path: path('Get'),
+    request: message({ name: string(1), namespace: string(2) }),
+    response: message({ pod: nested(1, pod) }),
+  },
+} as const
+
+const deviceMessage = ({ numaNodes, ...rest }: DeviceSet) => ({
+  ...rest,
+  ...(numaNodes.length === 0 ? {} : { topology: { nodes: numaNodes.map((id) => ({ id })) } }),
+})
+const holdings = (of: Omit<ContainerHoldings, 'name'>) => ({
+  devices: of.devices.map(deviceMessage),
+  cpuIds: of.cpuIds,
+})
+const podMessage = ({ containers, ...rest }: PodHoldings) => ({
+  ...rest,
+  containers: containers.map((c) => ({ name: c.name, ...holdings(c) })),
+})
+
+export const hostPodResources: PodResourcesSockets = {
+  serve: (directory, resources) =>
+    serveGrpc(
+      join(directory, 'kubelet.sock'),
+      new Map([
+        serves(podResourcesApi.list, () => Promise.resolve({ pods: resources.list().map(podMessage) })),
+        serves(podResourcesApi.allocatable, () => Promise.resolve(holdings(resources.allocatable()))),
+        serves(podResourcesApi.get, ({ namespace, name }) => {
+          const found = resources.get(namespace, name)
+          if (found !== undefined) return Promise.resolve({ pod: podMessage(found) })
+          return Promise.reject(new GrpcError('NotFound', `pod ${name} in namespace ${namespace} not found`))
+        }),
+      ]),
+    ),
+}
