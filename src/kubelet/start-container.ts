@@ -218,11 +218,11 @@ const deviceMount = (mount: Pick<Mount, 'containerPath' | 'hostPath' | 'readonly
   propagation: 'private',
   selinuxRelabel: false,
 })
-/** CPUs of one's own are not rationed. */
+/** CPUs of one's own are not rationed: a quota of 0 is none said, and a new group has none (crun 1.8 fails to write -1). */
 function cpusOf({ cpus }: KubeletContext, { metadata: { uid } }: Pod, container: string): LinuxResources {
   const cpuset = cpus.cpusetOf(uid, container)
   if (cpuset === undefined) return {}
-  return { cpusetCpus: cpuset, ...(cpus.hasOwn(uid, container) ? { cpuQuota: -1 } : {}) }
+  return { cpusetCpus: cpuset, ...(cpus.hasOwn(uid, container) ? { cpuQuota: 0 } : {}) }
 }
 
 type EnvResult =

@@ -126,7 +126,7 @@ export interface SelinuxOptions {
 }
 export interface LinuxResources {
   readonly cpuPeriod?: number
-  /** Microseconds per period; -1 lifts the limit. */
+  /** Microseconds per period; -1 lifts the limit, 0 says none. */
   readonly cpuQuota?: number
   readonly cpuShares?: number
   readonly memoryLimitBytes?: number

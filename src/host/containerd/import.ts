@@ -20,8 +20,8 @@ export async function importArchive(
   client: GrpcClient,
   archive: AsyncIterable<Uint8Array>,
 ): Promise<readonly string[]> {
-  const plain = await unzipped(archive)
   const { runtimeVersion } = await client.call(cri.version, {}, { timeoutMs: 10_000 })
+  const plain = await unzipped(archive)
   // Where containerd itself would import, ctr tells shortened names only.
   const local = isOlder(runtimeVersion, '1.7') ? [] : ['--local']
   const words = ['--address', socket, '--namespace', namespace, 'images', 'import', ...local, '--digests=false', '-']
