@@ -13,12 +13,12 @@ const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
 const service = (name: string, spec: string) =>
   `---\napiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\nspec: {${spec}}\n`
 const nodePort = (name: string, more = '') => service(name, `type: NodePort, ports: [{port: 80${more}}]`)
-const deployment = (name: string) => `---
+const deployment = (name: string, replicas = 2) => `---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: ${name}}
 spec:
-  replicas: 2
+  replicas: ${replicas}
   selector: {matchLabels: {app: ${name}}}
   template: {metadata: {labels: {app: ${name}}}, spec: {containers: [{name: c, image: i}]}}
 `
@@ -82,12 +82,21 @@ describe.runIf(hasEtcd())('two servers on one etcd', () => {
     const leader = () =>
       ok(1, ['get', 'lease', '-n', 'kube-system', 'kube-controller-manager', '-o', 'jsonpath={.spec.holderIdentity}'])
     const before = await leader()
-    await servers[0]?.kill()
+    // In the middle of a rollout: what the killed one began is finished, and nothing of it is made twice.
+    await ok(1, ['apply', '-f', '-'], deployment('during', 300))
+    const made = async () => (await ok(1, ['get', 'pods', '-l', 'app=during', '-o', 'name'])).split('\n').length
+    const [, early] = await Promise.all([servers[0]?.kill(), made()])
+    expect(early).toBeLessThan(300)
     await ok(1, ['apply', '-f', '-'], deployment('after'))
     const replicas = () =>
       ok(1, ['get', 'deployment', 'after', '-o', 'jsonpath={.status.observedGeneration}/{.status.replicas}'])
     await eventually(replicas, (text) => text === '1/2', 120_000)
     expect(await leader()).not.toBe(before)
+    const during = () => ok(1, ['get', 'deployment', 'during', '-o', 'jsonpath={.status.replicas}'])
+    await eventually(during, (text) => text === '300', 120_000)
+    expect(await made()).toBe(300)
+    const sets = await ok(1, ['get', 'replicasets', '-l', 'app=during', '-o', 'name'])
+    expect(sets.split('\n')).toHaveLength(1)
     const endpoints = () => ok(1, ['get', 'endpoints', 'kubernetes', '-o', 'jsonpath={.subsets[*].addresses[*].ip}'])
     await eventually(endpoints, (text) => text === '192.0.2.2')
   })

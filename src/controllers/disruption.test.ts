@@ -59,6 +59,24 @@ describe('pod disruption budget', () => {
     expect(await status()).toMatchObject({ currentHealthy: 3, disruptionsAllowed: 1 })
     expect((await status()).disruptedPods ?? {}).toEqual({})
   })
+  it.each([
+    ['IfHealthyBudget', false],
+    ['AlwaysAllow', true],
+  ] as const)('%s: a pod that is not ready may go below the budget: %s', async (unhealthyPodEvictionPolicy, may) => {
+    const test = await start((pod) => pod.metadata.labels?.['app'] === 'other')
+    await test.client.resource(deployments).create(rollout(2))
+    await test.client.resource(podDisruptionBudgets).create(budget({ minAvailable: 2, unhealthyPodEvictionPolicy }))
+    await test.advance()
+    const [pod] = await test.all(pods)
+    const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'False' as const }] }
+    await test.client.resource(pods).updateStatus({ ...pod, status } as Pod)
+    await test.advance()
+    const evicted = await evict(test, pod).then(
+      () => true,
+      () => false,
+    )
+    expect(evicted).toBe(may)
+  })
   it('asks for the size of the deployment, not of what happens to run', async () => {
     const test = await start((pod) => !/[a-h]$/.test(pod.metadata.name))
     await test.client.resource(deployments).create(rollout(4))

@@ -212,6 +212,25 @@ describe('job', () => {
     await cluster.advance()
     expect(await cluster.all(pods)).toEqual([])
   })
+  it.each([
+    ['TerminatingOrFailed', 2],
+    ['Failed', 1],
+  ] as const)('podReplacementPolicy %s: %i pods while one is on its way out', async (podReplacementPolicy, beside) => {
+    await start(() => true)
+    await create({ podReplacementPolicy })
+    await cluster.advance()
+    const [pod] = await cluster.all(pods)
+    const name = pod?.metadata.name ?? ''
+    const finalizers = [...(pod?.metadata.finalizers ?? []), 'example.com/held']
+    await cluster.client.resource(pods).patch(name, 'default', 'merge', { metadata: { finalizers } })
+    await cluster.client.resource(pods).delete(name, 'default')
+    await cluster.advance(30_000)
+    expect(await cluster.all(pods)).toHaveLength(beside)
+    expect((await current()).status).toMatchObject({ active: beside - 1, terminating: 1 })
+    await finish(name, { phase: 'Failed' })
+    await cluster.advance(30_000)
+    expect((await current()).status).toMatchObject({ active: 1, failed: 1 })
+  })
   it('leaves jobs of another manager alone', async () => {
     await start(ok)
     await create({ managedBy: 'example.com/other' })

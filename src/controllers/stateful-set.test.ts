@@ -117,6 +117,25 @@ describe('stateful set', () => {
     expect(status.currentRevision).toBe(status.updateRevision)
     expect(await cluster.all(controllerRevisions)).toHaveLength(2)
   })
+  it.each(['OrderedReady', 'Parallel'] as const)(
+    '%s: as many pods are renewed at once as may be unavailable, from the highest ordinal',
+    async (podManagementPolicy) => {
+      await start((pod) => pod.spec.containers[0]?.image !== 'bad')
+      await create({ replicas: 5, podManagementPolicy })
+      await cluster.advance()
+      await patch({ updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 2 } } })
+      const order = journal()
+      await setImage('bad')
+      await cluster.advance(60_000)
+      // Neither of the two becomes ready: no third one goes.
+      expect(order.filter((o) => o.startsWith('-'))).toEqual(['-db-4', '-db-3'])
+      expect(Object.values(await images()).filter((image) => image === 'a:1')).toHaveLength(3)
+      await cluster.client.resource(pods).deleteCollection({ namespace: 'default' })
+      await setImage('a:3')
+      await cluster.advance(60_000)
+      expect((await current()).status).toMatchObject({ updatedReplicas: 5, readyReplicas: 5 })
+    },
+  )
   it('rolls back to a revision it had, which becomes the newest again', async () => {
     await start()
     await create()
