@@ -41,11 +41,11 @@ export function serving(): typeof Serving {
   const script = new Script(source, {
     filename: path,
     ...(cachedData === undefined ? {} : { cachedData }),
-    importModuleDynamically: (specifier) => import(specifier),
   })
   const program = { exports: {} as typeof Serving }
   const run = script.runInThisContext() as Wrapped
   run(program.exports, createRequire(path), program, path, dirname(path))
+  program.exports.lendImport((specifier) => import(specifier))
   if (cachedData === undefined || script.cachedDataRejected === true)
     program.exports.onReady(() => writeCache(cachePath, script.createCachedData()))
   return program.exports

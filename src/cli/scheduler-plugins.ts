@@ -1,11 +1,13 @@
 // --scheduler-config: the file, and the modules with scheduler plugins that it names. A module is TypeScript or JavaScript; what it
 // imports is bundled with it, and what it exports that looks like a plugin is one.
+import type * as Esbuild from 'esbuild'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../api/machinery/config-file.ts'
 import { readSchedulerConfiguration, type SchedulerSettings } from '../scheduler-configuration.ts'
 import { CliError } from './command.ts'
+import { importModule } from './loader.ts'
 
 type PluginFactory = SchedulerSettings['plugins'][number]
 
@@ -13,7 +15,7 @@ type PluginFactory = SchedulerSettings['plugins'][number]
 const libraryUrl = new URL('./index.js', import.meta.url).href
 
 async function bundle(path: string): Promise<string> {
-  const { build } = await import('esbuild')
+  const { build } = (await importModule('esbuild')) as typeof Esbuild
   const { outputFiles } = await build({
     entryPoints: [path],
     bundle: true,
@@ -47,7 +49,7 @@ async function loadModule(path: string): Promise<readonly PluginFactory[]> {
     const url = /\.[cm]?ts$/.test(path)
       ? `data:text/javascript;base64,${Buffer.from(await bundle(path)).toString('base64')}`
       : pathToFileURL(path).href
-    exported = (await import(url)) as Readonly<Record<string, unknown>>
+    exported = (await importModule(url)) as Readonly<Record<string, unknown>>
   } catch (error) {
     throw new ConfigError(`pluginModules: ${path}: ${error instanceof Error ? error.message : String(error)}`)
   }

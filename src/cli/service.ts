@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { machineGoesDown } from '../host/going-down.ts'
 import { CliError, note } from './command.ts'
 import { ensureDataDir, logPath } from './data-dir.ts'
-import { nowReady } from './ready.ts'
+import { nowReady } from './loader.ts'
 
 const detachedMark = 'COX_DETACHED'
 /** This process is the one that was left running. */

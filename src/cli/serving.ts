@@ -2,4 +2,4 @@
 export { agent } from './commands/agent.ts'
 export { server } from './commands/server.ts'
 export { up } from './commands/up.ts'
-export { onReady } from './ready.ts'
+export { lendImport, onReady } from './loader.ts'
