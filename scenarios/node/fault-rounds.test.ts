@@ -1,5 +1,6 @@
-// One part of the node is killed with -9 at a random instant of a pod's life, again and again: after each round every pod is
-// in the phase it should be in, no container has run beside itself or once too often, and nothing is left on the host.
+// One part of the node is killed with -9, or its API server is cut off, at a random instant of a pod's life, again and again:
+// after each round every pod is in the phase it should be in, no container has run beside itself or once too often, and
+// nothing is left on the host.
 // FAULT_ROUNDS sets the rounds of each fault (default 1; 50 is the real thing), FAULT_SEED the first seed, FAULT_ONLY one
 // fault by name, FAULT_SECONDS after how long no further round of it is begun. What fails says its seed, and each of several
 // rounds says what it took, so that a run can be gone on with from any seed.
@@ -12,12 +13,13 @@ import { type Pod, pods } from '../../src/api/core/pod.ts'
 import type { Client } from '../../src/client/client.ts'
 import { instanceOf } from '../../src/host/instance.ts'
 import { type SeededRandom, seededRandom } from '../../src/sim/seeded-random.ts'
-import { clientOf } from '../cli/client.ts'
+import { clientOf, serverOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { isReady } from '../kubectl/cluster.ts'
 import { able } from '../kubectl/binary.ts'
 import { commandOf, kill, podLeftovers, processes } from './host-view.ts'
+import { type Relay, relay } from './relay.ts'
 
 const rounds = Number(process.env['FAULT_ROUNDS'] ?? 1)
 const firstSeed = Number(process.env['FAULT_SEED'] ?? 1)
@@ -25,7 +27,9 @@ const only = process.env['FAULT_ONLY']
 const budgetMs = Number(process.env['FAULT_SECONDS'] ?? Number.POSITIVE_INFINITY) * 1000
 const patienceMs = 150_000
 
-const faults = ['cox', 'containerd', 'shim', 'pause', 'client'] as const
+const faults = ['cox', 'containerd', 'shim', 'pause', 'client', 'connection'] as const
+/** Those of a node that has its API server elsewhere. */
+const apartFaults: readonly string[] = ['connection']
 type Fault = (typeof faults)[number]
 const moments = ['start', 'exec', 'probe', 'delete'] as const
 
@@ -40,17 +44,42 @@ async function until(what: string, check: () => Promise<string | undefined>): Pr
   }
 }
 
-describe.runIf(able)('rounds of faults', () => {
+describe.runIf(able).each([
+  ['a node with its server', faults.filter((fault) => !apartFaults.includes(fault))],
+  ['an agent apart from its server', faults.filter((fault) => apartFaults.includes(fault))],
+] as const)('rounds of faults: %s', (_, own) => {
+  const wanted = own.filter((fault) => only === undefined || only === fault)
+  const apart = own.some((fault) => apartFaults.includes(fault))
+  /** Holds the node. */
   let cluster: TestCluster
+  /** Holds the API server; the same where they are not apart. */
+  let control: TestCluster
+  let link: Relay | undefined
   let client: Client
   let guard: string
-  const up = async () => {
-    const { code, stderr } = await cluster.run(['up', '--detach', '--yes', '--listen', '127.0.0.1:0'])
+  const run = async (where: TestCluster, ...args: readonly string[]) => {
+    const { code, stdout, stderr } = await where.run(args)
     if (code !== 0) throw new Error(stderr)
-    client = clientOf(cluster.dataDir)
+    return stdout.trim()
+  }
+  const up = async () => {
+    if (apart) await upApart()
+    else await run(cluster, 'up', '--detach', '--yes', '--listen', '127.0.0.1:0')
+    client = clientOf(control.dataDir)
+  }
+  /** The server says that it is reached where the relay listens. */
+  const upApart = async () => {
+    const [host, seen] = ['127.0.0.2', '127.0.0.1']
+    await run(control, 'server', '--detach', '--listen', `${host}:0`, '--advertise-address', seen)
+    const port = Number(new URL(serverOf(control.dataDir).url).port)
+    link = await relay({ host: seen, port }, { host, port })
+    const token = await run(control, 'token', 'create')
+    await run(cluster, 'agent', '--detach', '--yes', '--server', `https://${seen}:${port}`, '--token', token)
   }
   beforeAll(async () => {
+    if (wanted.length === 0) return
     cluster = testCluster('rounds')
+    control = apart ? testCluster('rounds-server') : cluster
     guard = join(cluster.dataDir, 'guard')
     await up()
     mkdirSync(guard)
@@ -61,7 +90,11 @@ describe.runIf(able)('rounds of faults', () => {
       (await client.resource(serviceAccounts).find('default', 'default')) === undefined ? 'is missing' : undefined,
     )
   })
-  afterAll(() => cluster?.remove())
+  afterAll(async () => {
+    await cluster?.remove()
+    if (control !== cluster) await control?.remove()
+    await link?.close()
+  })
 
   /** Takes away what a failed round has left. */
   async function none(): Promise<void> {
@@ -93,6 +126,12 @@ describe.runIf(able)('rounds of faults', () => {
     async client() {
       kill(processes((c) => c.includes('cox.js exec faulty-') && !c.includes('--detach')))
     },
+    async connection(random) {
+      if (random.below(2) === 0) await link?.cut()
+      else link?.silence()
+      await later(random.below(6_000))
+      await link?.mend()
+    },
   }
 
   async function round(fault: Fault, seed: number): Promise<string> {
@@ -115,7 +154,7 @@ describe.runIf(able)('rounds of faults', () => {
     if (moment !== 'start') await ready()
     const exec =
       moment === 'exec' || fault === 'client'
-        ? cluster.run(['exec', names.server, '--', 'sh', '-c', 'sleep 1; echo fine'])
+        ? control.run(['exec', names.server, '--', 'sh', '-c', 'sleep 1; echo fine'])
         : undefined
     if (moment === 'delete')
       for (const name of Object.values(names)) await resource.delete(name, 'default', { gracePeriodSeconds: 2 })
@@ -147,8 +186,8 @@ describe.runIf(able)('rounds of faults', () => {
     return moment
   }
 
-  for (const fault of faults)
-    it.runIf(only === undefined || only === fault)(
+  for (const fault of own)
+    it.runIf(wanted.includes(fault))(
       `${fault}: ${rounds} rounds`,
       async () => {
         await none()
@@ -186,7 +225,7 @@ function wrongJob(pod: Pod | undefined, fault: Fault): string | undefined {
   const { phase, containerStatuses } = pod?.status ?? {}
   if (phase === 'Succeeded') return undefined
   const cutOff = containerStatuses?.[0]?.state?.terminated?.reason === 'StartError'
-  const mayFail = fault === 'cox' ? cutOff : fault !== 'client'
+  const mayFail = fault === 'cox' ? cutOff : fault !== 'client' && fault !== 'connection'
   return phase === 'Failed' && mayFail ? undefined : `the job has not ended as it should: ${said(pod)}`
 }
 
