@@ -344,12 +344,13 @@ function entryOf({ manager, operation, apiVersion, time, set, subresource }: Man
   return entry
 }
 const lastEntries = new WeakMap<FieldSet, ManagedFieldsEntry>()
-/** The set with its elements in order, shared. */
+/** The set with its elements in order, shared. One that was read from the store is shared first: it is then a known one. */
 function sorted(set: FieldSet): FieldSet {
-  const known = sortedSets.get(set)
+  const one = share(set)
+  const known = sortedSets.get(one)
   if (known !== undefined) return known
-  const made = share(inOrder(set))
-  sortedSets.set(set, made)
+  const made = share(inOrder(one))
+  sortedSets.set(one, made)
   return made
 }
 const sortedSets = new WeakMap<FieldSet, FieldSet>()
