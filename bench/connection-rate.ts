@@ -1,14 +1,14 @@
 // TCP connections a second (connect, one byte each way, close) from a pod to another directly and through a cluster IP among
-// many services: three network namespaces, the rules in the middle one. Both are asked in short turns, so that the machine's
-// other work meets them alike. As root: node bench/run.mjs connection-rate [SERVICES] [ENDPOINTS] [TURNS]
+// many services: three network namespaces, the rules in the middle one. Both are asked in short turns and go before the
+// machine's other work, which would be most of what is measured. As root: node bench/run.mjs connection-rate [SERVICES] [ENDPOINTS] [TURNS]
 import { execFileSync, spawn } from 'node:child_process'
 import { nftablesDataplane } from '../src/host/nftables/dataplane.ts'
 import { createShell } from '../src/host/shell.ts'
 import type { ServiceRule } from '../src/ports/dataplane.ts'
 import { silentLog as log } from '../src/ports/log.ts'
 
-const [serviceCount = 5000, endpointCount = 50_000, turns = 40] = process.argv.slice(2).map(Number)
-const turnMs = 500
+const [serviceCount = 5000, endpointCount = 50_000, turns = 20] = process.argv.slice(2).map(Number)
+const turnMs = 250
 const perService = endpointCount / serviceCount
 const id = `coxrate${process.pid}`
 const [node, client, server] = [`${id}n`, `${id}c`, `${id}s`]
@@ -17,8 +17,11 @@ const print = (text: string) => process.stdout.write(`${text}\n`)
 
 // The server closes first, as TIME_WAIT at the client would make its ports rare and the search for one long.
 // Perl, which costs less for a connection than the connection does: Node would be most of what is measured.
-const serving = `use Socket; $| = 1; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
-  bind(S, sockaddr_in(8080, INADDR_ANY)) or die; listen(S, 4096); print "up\\n";
+// Each way has a server of its own: what the other way has left in TIME_WAIT would refuse a first packet now and then.
+const serving = (
+  port: number,
+) => `use Socket; $| = 1; socket(S, PF_INET, SOCK_STREAM, 0); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
+  bind(S, sockaddr_in(${port}, INADDR_ANY)) or die; listen(S, 4096); print "up\\n";
   while (accept(C, S)) { sysread(C, $b, 1); syswrite(C, "y"); close(C) }`
 const asking = `use Socket; use Time::HiRes "time"; $| = 1;
   while (<STDIN>) { my ($host, $port, $ms) = split; my $to = sockaddr_in($port, inet_aton($host)); my ($n, $start) = (0, time);
@@ -26,12 +29,14 @@ const asking = `use Socket; use Time::HiRes "time"; $| = 1;
       syswrite(C, "x"); sysread(C, $b, 1) == 1 or die "read: $!"; sysread(C, $b, 1); close(C); $n++ }
     printf "%.1f\\n", $n / (time - $start) }`
 const perl = (netns: string, script: string) =>
-  spawn('ip', ['netns', 'exec', netns, 'perl', '-e', script], { stdio: ['pipe', 'pipe', 'inherit'] })
+  spawn('chrt', ['-f', '10', 'ip', 'netns', 'exec', netns, 'perl', '-e', script], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
 
 const octets = (n: number) => `${n >> 8}.${n & 255}`
 const endpointsOf = (i: number) =>
   i === serviceCount >> 1
-    ? [{ ip: '10.66.1.2', port: 8080, local: true }]
+    ? [{ ip: '10.66.1.2', port: 8081, local: true }]
     : Array.from({ length: perService }, (_, e) => ({ ip: `10.${70 + e}.${octets(i)}`, port: 8080, local: false }))
 const rules = Array.from(
   { length: serviceCount },
@@ -61,13 +66,13 @@ for (const [i, pod] of [client, server].entries())
     ip -n ${node} addr add 10.66.${i}.1/24 dev ${id}${i}; ip -n ${node} link set ${id}${i} up
     ip -n ${pod} addr add 10.66.${i}.2/24 dev eth0; ip -n ${pod} link set eth0 up; ip -n ${pod} route add default via 10.66.${i}.1`)
 const shell = createShell(1)
-const children = [perl(server, serving), perl(client, asking)] as const
-const [listener, asker] = children
-const line = (child: (typeof children)[number]) =>
+const servers = [8080, 8081].map((port) => perl(server, serving(port)))
+const asker = perl(client, asking)
+const line = (child: typeof asker) =>
   new Promise<string>((done) => child.stdout.once('data', (text: Buffer) => done(text.toString().trim())))
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[list.length >> 1] ?? 0
 try {
-  await line(listener)
+  await Promise.all(servers.map(line))
   await nftablesDataplane({ table: 'cox_bench', log, shell, netns: node }).apply({
     podCidrs: ['10.64.0.0/10'],
     serviceCidrs: ['10.200.0.0/16'],
@@ -96,7 +101,7 @@ try {
     `direct ${median(rates.direct).toFixed(0)}, through a cluster IP ${median(rates.cluster).toFixed(0)}; ratio ${ratio.toFixed(3)}`,
   )
 } finally {
-  for (const child of children) child.kill('SIGKILL')
+  for (const child of [...servers, asker]) child.kill('SIGKILL')
   shell.close()
   for (const netns of [node, client, server]) sh(`ip netns del ${netns}`)
 }

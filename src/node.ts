@@ -2,6 +2,7 @@
 // API: a function call where the control plane is in this process, HTTP/2 where it is another machine's.
 import { parseIpRange } from './api/machinery/ip-range.ts'
 import { createClient } from './client/api-client.ts'
+import { createEventRecorder } from './client/event-recorder.ts'
 import { createInformerFactory } from './client/informer.ts'
 import { type DnsServer, startDns } from './dns/dns.ts'
 import type { KubeletConfig } from './kubelet/config.ts'
@@ -94,6 +95,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
         serviceCidrs: network.serviceCidrs,
         ownAddresses: dnsAddresses,
         ...(edge === undefined ? {} : { edge }),
+        recorder: createEventRecorder({ client: own.client, clock, log, component: 'kube-proxy', host: name }),
         ...(pool.length === 0 ? {} : { loadBalancerPool: pool }),
       })
     if (dnsSockets !== undefined && dnsAddresses.length > 0)

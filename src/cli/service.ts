@@ -73,7 +73,11 @@ export async function serveHere(service: Service): Promise<number> {
       ),
     ])
     if (how === 'shutdown') await serving.shutdown()
-    await serving.stop(how === 'remove' ? 'remove' : 'keep')
+    await serving.stop(how === 'remove' ? 'remove' : 'keep').catch((error: unknown) => {
+      // What is still open would keep this process for ever, and "cox down" waits for its end.
+      note(`cox: ${error instanceof Error ? error.message : String(error)}`)
+      process.exit(1)
+    })
     return 0
   } catch (error) {
     if (process.send === undefined || !process.connected) throw error

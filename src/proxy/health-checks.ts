@@ -2,7 +2,6 @@
 // externalTrafficPolicy Local (200) or none (503), and how many.
 // (https://kubernetes.io/docs/reference/networking/virtual-ips/#external-traffic-policy)
 import type { EdgeAnswer, EdgeListener, HttpEdge } from '../ports/http-edge.ts'
-import type { Log } from '../ports/log.ts'
 import type { HealthCheck } from './plan-services.ts'
 
 export interface HealthChecks {
@@ -28,7 +27,11 @@ export function answerOf(key: string, endpoints: number): EdgeAnswer {
   }
 }
 
-export function createHealthChecks(edge: HttpEdge, log: Log): HealthChecks {
+/** `onRefused` hears of a port that cannot be served, such as one that a program of the machine has. */
+export function createHealthChecks(
+  edge: HttpEdge,
+  onRefused: (key: string, port: number, error: unknown) => void,
+): HealthChecks {
   const checks = new Map<string, HealthCheck>()
   const listeners = new Map<string, { readonly port: number; readonly opened: Promise<EdgeListener | undefined> }>()
   const close = async (key: string): Promise<void> => {
@@ -40,10 +43,7 @@ export function createHealthChecks(edge: HttpEdge, log: Log): HealthChecks {
     const opened = edge
       .listen({ port, handle: () => Promise.resolve(answerOf(key, checks.get(key)?.localEndpoints ?? 0)) })
       .catch((error: unknown) => {
-        log.error('a health check node port cannot be served', {
-          service: key,
-          error: error instanceof Error ? error.message : String(error),
-        })
+        onRefused(key, port, error)
         return undefined
       })
     listeners.set(key, { port, opened })

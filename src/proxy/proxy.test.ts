@@ -1,7 +1,9 @@
 import { afterEach, expect, it } from 'vitest'
+import { events } from '../api/core/event.ts'
 import { nodes } from '../api/core/node.ts'
 import { services } from '../api/core/service.ts'
 import { endpointSlices } from '../api/discovery/endpoint-slice.ts'
+import { createEventRecorder } from '../client/event-recorder.ts'
 import { type IpRange, parseIpRange } from '../api/machinery/ip-range.ts'
 import { type TestCluster, testCluster } from '../controllers/testing/cluster.ts'
 import type { Dataplane, DataplaneState } from '../ports/dataplane.ts'
@@ -42,6 +44,7 @@ async function start(pool?: string) {
     serviceCidrs: [],
     ownAddresses: [],
     edge,
+    recorder: createEventRecorder({ client: made.client, clock, log, component: 'kube-proxy', host: 'here' }),
     ...(pool === undefined ? {} : { loadBalancerPool: [parseIpRange(pool) as IpRange] }),
   })
   await made.advance()
@@ -87,6 +90,21 @@ it('health check node ports say whether this node has an endpoint', async () => 
   expect([...open.keys()]).toEqual([])
   await balancer('next', 30_100)
   expect((await ask(30_100))?.[0]).toBe(503)
+})
+
+it('a health check node port that a program of the machine has: an event tells it', async () => {
+  const { balancer, open, client, advance } = await start()
+  open.set(30_100, { port: 30_100, handle: () => Promise.reject(new Error('not ours')) })
+  await balancer('lb', 30_100)
+  await advance()
+  const { items } = await client.resource(events).list({ namespace: 'default' })
+  expect(items.map(({ type, reason, message }) => [type, reason, message])).toEqual([
+    [
+      'Warning',
+      'FailedToStartServiceHealthcheck',
+      expect.stringMatching(/^node here failed to start healthcheck "default\/lb" on port 30100: /),
+    ],
+  ])
 })
 
 it('announces the load balancer addresses that are its own, while it is the node for them', async () => {

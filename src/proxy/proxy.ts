@@ -8,6 +8,7 @@ import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-sl
 import { equal } from '../api/machinery/equal.ts'
 import { inIpRanges, type IpRange } from '../api/machinery/ip-range.ts'
 import { networkPolicies } from '../api/networking/network-policy.ts'
+import type { EventRecorder } from '../client/event-recorder.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
@@ -31,6 +32,8 @@ export interface ProxyOptions {
   readonly ownAddresses: readonly string[]
   /** Serves health check node ports; without it there are none. */
   readonly edge?: HttpEdge
+  /** Tells users what this node cannot do for a Service. */
+  readonly recorder?: EventRecorder
   /** Load balancer addresses that this cluster's nodes answer on their link, one node for each. Default: none. */
   readonly loadBalancerPool?: readonly IpRange[]
 }
@@ -59,7 +62,14 @@ export function startProxy(options: ProxyOptions): Proxy {
   const policyInformer = informers.informer(networkPolicies)
   const nodeInformer = informers.informer(nodes)
   const slicesOf = sliceInformer.index(byService)
-  const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, log)
+  const refused = (key: string, port: number, error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    const message = `node ${nodeName} failed to start healthcheck ${JSON.stringify(key)} on port ${port}: ${why}`
+    log.error('a health check node port cannot be served', { service: key, error: why })
+    const service = serviceInformer.byKey(key)
+    if (service !== undefined) options.recorder?.event(service, 'Warning', 'FailedToStartServiceHealthcheck', message)
+  }
+  const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, refused)
   const planned = new Map<string, readonly ServiceRule[]>()
   const dirty = new Set<string>()
   let stopped = false
@@ -229,6 +239,7 @@ export function startProxy(options: ProxyOptions): Proxy {
       retry?.cancel()
       for (const remove of removers) remove()
       await health?.stop()
+      options.recorder?.stop()
     },
   }
 }
