@@ -1,13 +1,45 @@
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { labelled, linkAddresses } from './link-addresses.ts'
+import { silentLog as log } from '../ports/log.ts'
 import { createShell } from './shell.ts'
+import { whomToTell } from './tell-neighbours.ts'
 import { isRoot } from './testing/needs.ts'
 
 it('reads what ip shows', () => {
   expect(labelled('', 'lo:x')).toEqual([])
   const info = [{ local: '10.1.2.3', label: 'lo:x' }, { local: '127.0.0.1', label: 'lo' }, {}]
   expect(labelled(JSON.stringify([{ addr_info: info }, {}]), 'lo:x')).toEqual(['10.1.2.3'])
+})
+
+it('neighbours on the links of default routes and of the address are told; one a link hears ARP for all', () => {
+  const routes = [
+    { dst: 'default', dev: 'eth0' },
+    { dst: '10.0.0.0/24', dev: 'eth1' },
+    { dst: '10.131.0.5', dev: 'veth1' },
+    { dst: '10.9.0.0/24', dev: 'eth2' },
+  ]
+  const at = (dst: string, dev: string, state = 'REACHABLE') => ({
+    dst,
+    dev,
+    lladdr: '02:00:00:00:00:01',
+    state: [state],
+  })
+  const neighbours = [
+    at('192.0.2.1', 'eth0'),
+    at('192.0.2.2', 'eth0'),
+    at('10.0.0.9', 'eth1', 'PERMANENT'),
+    { dst: '10.0.0.8', dev: 'eth1', state: ['FAILED'] },
+    at('10.0.0.7', 'eth1'),
+    at('10.131.0.5', 'veth1'),
+    at('10.9.0.1', 'eth2'),
+  ]
+  expect(whomToTell('10.0.0.77', routes, neighbours)).toEqual([
+    { neighbour: '192.0.2.1', device: 'eth0' },
+    { neighbour: '10.0.0.7', device: 'eth1' },
+  ])
+  const six = [at('fd00::1', 'eth0'), at('fe80::1', 'eth0')]
+  expect(whomToTell('fd00::77', routes, six)).toHaveLength(2)
 })
 
 describe.runIf(isRoot)('addresses on a link', () => {
@@ -33,10 +65,27 @@ describe.runIf(isRoot)('addresses on a link', () => {
   it('are answered for by ARP and NDP while they are announced, and what was left behind goes', async () => {
     const own = ['10.96.0.10/32', '192.0.2.1/24', 'fd02::1/64']
     sh(`ip -n ${node} addr add 192.0.2.77/32 dev lo label lo:test`)
-    const links = linkAddresses({ shell, device: 'lo', label: 'lo:test', prefix: ['ip', 'netns', 'exec', node] })
+    const told: string[] = []
+    const tell = async (address: string) => void told.push(address)
+    const prefix = ['ip', 'netns', 'exec', node]
+    const links = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, tell, lifetimeSeconds: 6 })
     await links.apply(['192.0.2.50', 'fd02::50'])
+    expect(told).toEqual(['192.0.2.50', 'fd02::50'])
     expect(shown()).toEqual([...own, '192.0.2.50/32', 'fd02::50/128'].sort())
     for (const address of ['192.0.2.50', 'fd02::50']) expect(dial(address)).toContain('refused')
+    // Without us they would go: the lifetime that the kernel tells falls, and is renewed.
+    for (const address of ['192.0.2.50/32', 'fd02::50/128']) {
+      const left = () => Number(/valid_lft (\d+)sec/.exec(sh(`ip -n ${node} address show to ${address}`))?.[1])
+      const until = async (check: () => boolean) => {
+        while (!check()) await new Promise((done) => setTimeout(done, 50))
+      }
+      await until(() => left() < 6)
+      // However often somebody else's rules change.
+      await until(() => {
+        void links.apply(['192.0.2.50', 'fd02::50'])
+        return left() === 6
+      })
+    }
     await links.apply(['192.0.2.51'])
     expect(shown()).toEqual([...own, '192.0.2.51/32'].sort())
     await links.apply([])

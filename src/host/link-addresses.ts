@@ -1,6 +1,8 @@
 // Load balancer addresses that this node answers for: they stand on our own device (or the loopback device), and the kernel
 // then answers ARP for them on every link. NDP is stricter: IPv6 addresses stand on the link of the default route itself,
-// deprecated, so that nothing is sent from them.
+// deprecated, so that nothing is sent from them. An address has a lifetime that we renew: the kernel takes away what a cox
+// that has died held, by the time another node answers for it.
+import type { Log } from '../ports/log.ts'
 import type { Shell } from './shell.ts'
 
 export interface LinkAddresses {
@@ -9,14 +11,21 @@ export interface LinkAddresses {
 }
 export interface LinkAddressesOptions {
   readonly shell: Shell
+  readonly log: Log
   readonly device: string
   /** Marks our addresses; begins with the device's name and a colon, at most 15 characters. */
   readonly label: string
   /** Stands before every command (`ip netns exec NAME`). */
   readonly prefix?: readonly string[]
+  /** Tells the link's neighbours that an address is here now. */
+  readonly tell?: (address: string) => Promise<void>
+  /** How long an address stands without being renewed; default 45 s, as long as a node may be silent, and some. */
+  readonly lifetimeSeconds?: number
 }
 
 const isSix = (address: string) => address.includes(':')
+/** Renewals within a lifetime: one may be late. */
+const renewals = 3
 
 interface Shown {
   readonly addr_info?: readonly { readonly local?: string; readonly label?: string }[]
@@ -29,42 +38,88 @@ export function labelled(json: string, label: string): string[] {
   )
 }
 
-export function linkAddresses({ shell, device, label, prefix = [] }: LinkAddressesOptions): LinkAddresses {
+export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
+  const { shell, log, device, label, prefix = [], lifetimeSeconds = 45 } = options
   const run = (...command: readonly string[]) => {
     const [file = '', ...args] = [...prefix, ...command]
     return shell.run(file, args)
   }
   /** Undefined before the first run, when the kernel is asked what an earlier one left. */
   let present: Set<string> | undefined
+  let timer: NodeJS.Timeout | undefined
+  let queue: Promise<void> = Promise.resolve()
   async function defaultLinks(): Promise<readonly string[]> {
     const text = (await run('ip', '-j', '-6', 'route', 'show', 'default')).trim()
     const routes = JSON.parse(text === '' ? '[]' : text) as readonly { readonly dev?: string }[]
     return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))]
   }
   async function add(address: string): Promise<void> {
-    if (!isSix(address)) await run('ip', 'address', 'replace', `${address}/32`, 'dev', device, 'label', label)
+    const valid = ['valid_lft', String(lifetimeSeconds), 'preferred_lft']
+    if (!isSix(address))
+      await run(
+        'ip',
+        'address',
+        'replace',
+        `${address}/32`,
+        'dev',
+        device,
+        'label',
+        label,
+        ...valid,
+        String(lifetimeSeconds),
+      )
     else
       for (const link of await defaultLinks())
-        await run('ip', 'address', 'replace', `${address}/128`, 'dev', link, 'nodad', 'preferred_lft', '0')
+        await run('ip', 'address', 'replace', `${address}/128`, 'dev', link, 'nodad', ...valid, '0')
   }
+  /** One that has had its time is gone already. */
   async function remove(address: string): Promise<void> {
-    if (!isSix(address)) await run('ip', 'address', 'delete', `${address}/32`, 'dev', device)
-    else for (const link of await defaultLinks()) await run('ip', 'address', 'delete', `${address}/128`, 'dev', link)
+    if (!isSix(address)) await run('ip', 'address', 'flush', 'dev', device, 'to', `${address}/32`)
+    else
+      for (const link of await defaultLinks())
+        await run('ip', '-6', 'address', 'flush', 'dev', link, 'to', `${address}/128`)
+  }
+  const complain = (what: string) => (error: unknown) =>
+    log.warn(what, { error: error instanceof Error ? error.message : String(error) })
+  async function renew(): Promise<void> {
+    for (const address of present ?? []) await add(address)
+  }
+  /** A timer that runs is left alone: changes that follow each other closely must not put the renewal off. */
+  function schedule(): void {
+    const needed = (present?.size ?? 0) > 0
+    if (needed === (timer !== undefined)) return
+    clearInterval(timer)
+    timer = undefined
+    if (!needed) return
+    const renewing = () => {
+      queue = queue.then(renew).catch(complain('load balancer addresses were not renewed'))
+    }
+    timer = setInterval(renewing, (lifetimeSeconds / renewals) * 1000)
+    timer.unref()
+  }
+  async function change(addresses: readonly string[]): Promise<void> {
+    present ??= new Set(labelled(await run('ip', '-j', 'address', 'show', 'dev', device), label))
+    const wanted = new Set(addresses)
+    for (const address of present)
+      if (!wanted.has(address)) {
+        await remove(address)
+        present.delete(address)
+      }
+    for (const address of wanted)
+      if (!present.has(address)) {
+        await add(address)
+        present.add(address)
+        void options.tell?.(address).catch(complain('neighbours were not told of a load balancer address'))
+      }
+    schedule()
   }
   return {
-    async apply(addresses) {
-      present ??= new Set(labelled(await run('ip', '-j', 'address', 'show', 'dev', device), label))
-      const wanted = new Set(addresses)
-      for (const address of present)
-        if (!wanted.has(address)) {
-          await remove(address)
-          present.delete(address)
-        }
-      for (const address of wanted)
-        if (!present.has(address)) {
-          await add(address)
-          present.add(address)
-        }
+    apply(addresses) {
+      const result = queue.then(() => change(addresses))
+      queue = result.catch(() => {
+        // The caller hears of it.
+      })
+      return result
     },
   }
 }

@@ -32,6 +32,7 @@ import { hostProber } from './prober.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell, type Shell } from './shell.ts'
 import { systemClock, systemRandom } from './system.ts'
+import { tellNeighbours } from './tell-neighbours.ts'
 
 export interface HostPortsOptions {
   readonly instance: Instance
@@ -111,7 +112,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
         table: instance.serviceTable,
         log,
         shell,
-        links: linkAddresses({ shell, ...announcedOn(instance) }),
+        links: linkAddresses({ shell, log, tell: tellNeighbours(shell), ...announcedOn(instance) }),
       }),
       dnsSockets: hostDnsSockets,
       edge: createHttpEdge({
