@@ -137,7 +137,7 @@ test('not Ready: crashes with exit code and memory, images, configuration, probe
 
 test('evicted, and Terminating: finalizers, a node that is off', async () => {
   cluster = await startSimCluster({ seed: 4, nodes: 2 })
-  const victim = await pod('victim')
+  const victim = await pod('victim', { nodeName: 'node-1' })
   await pod('held', { nodeName: 'node-1' }, { finalizers: ['example.com/backup'] })
   await pod('lost', { nodeName: 'node-2' })
   await cluster.advance(10_000)
@@ -195,4 +195,22 @@ test('only who may get an object may ask about it, and an unknown path is a 404'
   for (const path of ['/why/api/v1/namespaces/default/pods/none', '/why/nothing', '/why/apis/x.y/v1/things/a'])
     expect((await cluster.run(cluster.client.raw(path))).status).toBe(404)
   expect((await cluster.run(cluster.client.raw('/why/api/v1/namespaces/default/pods'))).status).toBe(400)
+})
+
+test('Ready between two crashes: the last end is told until it lies ten minutes back', async () => {
+  cluster = await startSimCluster({ seed: 9, nodes: 1 })
+  let run = 0
+  cluster.sim.world.image('flaky:1', () => (run++ === 0 ? { exit: { afterMs: 30_000, code: 3 } } : {}))
+  await pod('flaky', { containers: [{ name: 'main', image: 'flaky:1' }] })
+  await cluster.advance(60_000)
+  const answer = await ofPod('flaky')
+  expect(answer).toMatchObject({
+    state: 'Running and Ready, after a restart',
+    healthy: false,
+    causes: [{ about: 'container main', reason: 'Restarted', because: [{ reason: 'Error' }] }],
+  })
+  expect(answer.causes[0]?.message).toMatch(/^it runs again since \S+Z; restarted once$/)
+  expect(answer.causes[0]?.because[0]?.message).toContain('exit code 3')
+  await cluster.advance(11 * 60_000)
+  expect(await ofPod('flaky')).toMatchObject({ state: 'Running and Ready', healthy: true })
 })

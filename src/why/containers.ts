@@ -208,6 +208,29 @@ export function explainContainers(facts: ContainerFacts): readonly Found[] {
   })
 }
 
+/** A container that ran so long since its last failure is told apart from one that goes on failing: the back-off begins anew too. */
+const forgottenMs = 10 * 60_000
+
+/** Containers that run now and ended a short while before: between two crashes a pod looks well. */
+export const restartedLately = ({ status }: Pod, nowMs: number): readonly ContainerStatus[] =>
+  (status.containerStatuses ?? []).filter(({ state, lastState }) => {
+    const endedAt = lastState?.terminated?.finishedAt
+    return state?.running !== undefined && endedAt !== undefined && nowMs - Date.parse(endedAt) < forgottenMs
+  })
+
+/** What ended the last run of each of `statuses`. */
+export function explainRestarts(facts: ContainerFacts, statuses: readonly ContainerStatus[]): readonly Found[] {
+  return statuses.flatMap((status) => {
+    const end = status.lastState?.terminated
+    if (end === undefined) return []
+    const spec = facts.pod.spec.containers.find(({ name }) => name === status.name)
+    const last = ended(spec, facts.pod, end, facts.words.get(status.name) ?? [])
+    const times = status.restartCount === 1 ? 'once' : `${status.restartCount} times`
+    const text = `it runs again since ${status.state?.running?.startedAt ?? 'now'}; restarted ${times}`
+    return [{ ...last, cause: cause(aboutOf(status.name), 'Restarted', text, [last.cause]) }]
+  })
+}
+
 /** Containers whose end is part of the story: their last words are worth reading. */
 export const crashed = ({ status }: Pod): readonly string[] =>
   [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])]

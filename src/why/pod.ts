@@ -3,7 +3,7 @@ import { type Node, nodes } from '../api/core/node.ts'
 import type { Event } from '../api/core/event.ts'
 import type { Pod } from '../api/core/pod.ts'
 import { advice, type Cause, cause, type Finding, type Remedy, sortedRemedies, well } from './answer.ts'
-import { crashed, explainContainers } from './containers.ts'
+import { crashed, explainContainers, explainRestarts, restartedLately } from './containers.ts'
 import { eventsOf, lastWords, look, type Reader, since } from './reader.ts'
 import type { SchedulingAnswer } from './scheduling-advice.ts'
 import { explainClaimsOf } from './storage.ts'
@@ -176,6 +176,19 @@ function onNode(
   return { state, causes, suggestions: [...claims, ...found.flatMap(({ remedies }) => remedies)] }
 }
 
+async function ready(reader: Reader, pod: Pod): Promise<Finding> {
+  const restarted = restartedLately(pod, reader.nowMs)
+  if (restarted.length === 0) return well('Running and Ready')
+  const words = new Map<string, readonly string[]>()
+  for (const { name } of restarted) words.set(name, await lastWords(reader, pod, name))
+  const found = explainRestarts({ pod, events: [], words }, restarted)
+  return {
+    state: 'Running and Ready, after a restart',
+    causes: found.map((one) => one.cause),
+    suggestions: sortedRemedies(found.flatMap(({ remedies }) => remedies)),
+  }
+}
+
 /** Reads what the pod's state depends on and explains it. */
 export async function explainPod(reader: Reader, pod: Pod): Promise<Finding> {
   const { spec, status, metadata } = pod
@@ -189,7 +202,7 @@ export async function explainPod(reader: Reader, pod: Pod): Promise<Finding> {
     const found = status.phase === 'Failed' ? failed(reader, pod, [], new Map()) : await unscheduled(reader, pod)
     return { ...found, suggestions: sortedRemedies(found.suggestions) }
   }
-  if (status.phase !== 'Failed' && conditionOf(pod, 'Ready')?.status === 'True') return well('Running and Ready')
+  if (status.phase !== 'Failed' && conditionOf(pod, 'Ready')?.status === 'True') return ready(reader, pod)
   const events = await eventsOf(reader, pod)
   const words = new Map<string, readonly string[]>()
   for (const name of crashed(pod)) words.set(name, await lastWords(reader, pod, name))
