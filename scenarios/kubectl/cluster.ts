@@ -1,7 +1,6 @@
 // One real cluster for a file of scenarios, driven by an unchanged kubectl: what a user types, and what a user sees.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
 import type { Pod } from '../../src/api/core/pod.ts'
@@ -55,15 +54,8 @@ export async function kubectlCluster(name: string): Promise<Kubectl> {
     return stdout
   }
   must(await cluster.run(['up', '--detach', '--yes', '--listen', '127.0.0.1:0']))
-  const folder = mkdtempSync(join(tmpdir(), 'cox-images-'))
-  for (const [image, archive] of [
-    ['busybox', busyboxArchive()],
-    ['nginx', nginxArchive()],
-  ] as const) {
-    const path = join(folder, `${image}.tar`)
-    writeFileSync(path, await archive)
-    must(await cluster.run(['image', 'load', path]))
-  }
+  for (const archive of [busyboxArchive(), nginxArchive()])
+    must(await cluster.run(['image', 'load', '-'], { input: await archive }))
   const env = { KUBECONFIG: join(cluster.dataDir, 'kubeconfig') }
   const run = (args: readonly string[], input?: string) => spawned(kubectlFile, args, env, input)
   const ok = async (args: readonly string[], input?: string) => must(await run(args, input))
