@@ -3,6 +3,7 @@
 // deprecated, so that nothing is sent from them. An address has a lifetime that we renew: the kernel takes away what a cox
 // that has died held, by the time another node answers for it.
 import type { Log } from '../ports/log.ts'
+import { parseIpList } from './ip-json.ts'
 import type { Shell } from './shell.ts'
 
 export interface LinkAddresses {
@@ -32,8 +33,7 @@ interface Shown {
 }
 /** Addresses with a label in the answer of `ip -j address show`. */
 export function labelled(json: string, label: string): string[] {
-  const shown = JSON.parse(json.trim() === '' ? '[]' : json) as readonly Shown[]
-  return shown.flatMap(({ addr_info = [] }) =>
+  return parseIpList<Shown>(json).flatMap(({ addr_info = [] }) =>
     addr_info.flatMap((entry) => (entry.local !== undefined && entry.label === label ? [entry.local] : [])),
   )
 }
@@ -49,8 +49,7 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
   let timer: NodeJS.Timeout | undefined
   let queue: Promise<void> = Promise.resolve()
   async function defaultLinks(): Promise<readonly string[]> {
-    const text = (await run('ip', '-j', '-6', 'route', 'show', 'default')).trim()
-    const routes = JSON.parse(text === '' ? '[]' : text) as readonly { readonly dev?: string }[]
+    const routes = parseIpList<{ readonly dev?: string }>(await run('ip', '-j', '-6', 'route', 'show', 'default'))
     return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))]
   }
   async function add(address: string): Promise<void> {

@@ -3,6 +3,8 @@
 // asked one by NDP (RFC 4861). So a neighbour is forgotten, and sent a datagram that makes the kernel ask for it.
 import { createSocket } from 'node:dgram'
 import { inIpRanges, parseIpRange } from '../api/machinery/ip-range.ts'
+import { CommandError } from './command.ts'
+import { parseIpList } from './ip-json.ts'
 import type { Shell } from './shell.ts'
 
 /** The discard service: nobody minds what arrives there. */
@@ -44,7 +46,6 @@ export function whomToTell(
     if (dst === undefined || dev === undefined || lladdr === undefined || !onLink.includes(dev)) continue
     if (state.includes('PERMANENT') || state.includes('NOARP')) continue
     if (!address.includes(':') && out.some(({ device }) => device === dev)) continue
-    // Link-local neighbours need a scope to be sent to.
     out.push({ neighbour: dst, device: dev })
   }
   return out.slice(0, maxNeighbours)
@@ -60,6 +61,7 @@ const send = (from: string, { neighbour, device }: Told): Promise<void> =>
     }
     socket.once('error', end)
     socket.bind({ address: from, exclusive: true }, () => {
+      // A link-local neighbour needs a scope to be sent to.
       const to = neighbour.startsWith('fe80:') ? `${neighbour}%${device}` : neighbour
       socket.send('', discardPort, to, end)
     })
@@ -68,14 +70,21 @@ const send = (from: string, { neighbour, device }: Told): Promise<void> =>
 /** Tells the neighbours of `address`, which this node has, twice. Rejects when a tool fails. */
 export function tellNeighbours(shell: Shell): (address: string) => Promise<void> {
   const list = async <T>(address: string, ...what: readonly string[]): Promise<readonly T[]> => {
-    const text = (await shell.run('ip', ['-j', address.includes(':') ? '-6' : '-4', ...what])).trim()
-    return JSON.parse(text === '' ? '[]' : text) as readonly T[]
+    return parseIpList<T>(await shell.run('ip', ['-j', address.includes(':') ? '-6' : '-4', ...what]))
+  }
+  const forget = async ({ neighbour, device }: Told) => {
+    try {
+      await shell.run('ip', ['neigh', 'delete', neighbour, 'dev', device])
+    } catch (error) {
+      // The kernel may have forgotten it meanwhile.
+      if (!(error instanceof CommandError) || !error.stderr.includes('No such file or directory')) throw error
+    }
   }
   const once = async (address: string) => {
     const routes = await list<Route>(address, 'route', 'show')
     const neighbours = await list<Neighbour>(address, 'neigh', 'show')
     for (const told of whomToTell(address, routes, neighbours)) {
-      await shell.run('sh', ['-c', `ip neigh delete ${told.neighbour} dev ${told.device} 2>/dev/null || true`])
+      await forget(told)
       await send(address, told)
     }
   }

@@ -26,7 +26,7 @@ import { commandScript, type ContainerScript, type ContainerStart, type ExecAnsw
 import type { SeededRandom } from './seeded-random.ts'
 import type { SimDisk } from './sim-disk.ts'
 import { SimImages } from './sim-images.ts'
-import { httpConnection, Pipe } from './streams.ts'
+import { httpConnection, Pipe, session } from './streams.ts'
 import { fullName, type SimWorld } from './world.ts'
 
 interface Sandbox {
@@ -597,25 +597,4 @@ function userOf(config: ContainerConfig, image: RuntimeImage): NonNullable<Conta
   const { runAsUser, runAsGroup, supplementalGroups } = config.linux.security
   const gid = runAsGroup ?? 0
   return { uid: runAsUser ?? image.uid ?? 0, gid, supplementalGroups: [gid, ...supplementalGroups] }
-}
-
-function session(
-  options: StreamOptions,
-  stdout: Pipe,
-  stderr: Pipe,
-  result: StreamSession['result'],
-  onClose: () => void,
-): StreamSession {
-  return {
-    ...(options.stdin ? { stdin: { write: () => Promise.resolve(), end: () => Promise.resolve() } } : {}),
-    ...(options.stdout ? { stdout } : {}),
-    ...(options.stderr && !options.tty ? { stderr } : {}),
-    resize: () => Promise.resolve(),
-    result,
-    close() {
-      onClose()
-      stdout.end()
-      stderr.end()
-    },
-  }
 }

@@ -1,4 +1,5 @@
 // Streams of the simulation: a pipe that is an async iterable, and a connection that speaks just enough HTTP/1.1.
+import type { StreamOptions, StreamSession } from '../ports/container-runtime.ts'
 import type { HttpProbeAnswer } from '../ports/prober.ts'
 import type { ByteStream } from '../ports/transport.ts'
 
@@ -56,6 +57,28 @@ export function httpConnection(answer: (path: string) => HttpProbeAnswer): ByteS
     },
     destroy() {
       out.end()
+    },
+  }
+}
+
+/** A session of exec or attach over two pipes; what is written to it is lost. `onClose` is called when the caller leaves it. */
+export function session(
+  options: StreamOptions,
+  stdout: Pipe,
+  stderr: Pipe,
+  result: StreamSession['result'],
+  onClose: () => void,
+): StreamSession {
+  return {
+    ...(options.stdin ? { stdin: { write: () => Promise.resolve(), end: () => Promise.resolve() } } : {}),
+    ...(options.stdout ? { stdout } : {}),
+    ...(options.stderr && !options.tty ? { stderr } : {}),
+    resize: () => Promise.resolve(),
+    result,
+    close() {
+      onClose()
+      stdout.end()
+      stderr.end()
     },
   }
 }

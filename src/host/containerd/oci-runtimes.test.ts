@@ -65,6 +65,10 @@ describe('a crun is tried with what containerd writes', () => {
     const answer = await tryCrun(crun(version, complaint), ctr)
     expect(typeof answer === 'string' ? answer.replace(`${folder}/`, '') : answer).toEqual(found)
   })
+  test('one that cannot start is a reason, not a failure', async () => {
+    const broken = script('broken', 'echo cannot open shared object file >&2; exit 127')
+    expect(await tryCrun(broken, ctr)).toMatch(/^crun does not start \(.*cannot open shared object file\)$/)
+  })
 })
 test('a directory in which nothing was started has no choice', () => {
   const folder = mkdtempSync(join(tmpdir(), 'cox-oci-'))

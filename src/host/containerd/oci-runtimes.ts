@@ -1,7 +1,7 @@
 // Which programs make containers below containerd: runc, and crun, which takes a third less time for a pod and works
 // where the machine's control groups suit it. On hybrid control groups crun refuses to work while any controller is left to
-// the second generation; the one that is often left, hugetlb, is then mounted below the data directory, which also makes
-// limits of huge pages hold. See docs/decisions/0022-crun-where-it-works.md.
+// the second generation; the one that is often left, hugetlb, is then mounted below the data directory.
+// See docs/decisions/0022-crun-where-it-works.md.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -68,7 +68,14 @@ async function surveyOciRuntimes(
 /** Whether crun is new enough, also for what this containerd writes: it refuses versions of the specification that it does
  * not know. */
 export async function tryCrun(program: string, ctr: string): Promise<OciSurvey['crun']> {
-  const version = /^crun version (\d[\w.]*)/.exec(await run(program, ['--version'], { timeoutMs: 10_000 }))?.[1] ?? ''
+  let said: string
+  try {
+    said = await run(program, ['--version'], { timeoutMs: 10_000 })
+  } catch (error) {
+    if (error instanceof CommandError) return `crun does not start (${error.message})`
+    throw error
+  }
+  const version = /^crun version (\d[\w.]*)/.exec(said)?.[1] ?? ''
   if (isOlder(version, oldestCrun))
     return `crun ${version} is older than ${oldestCrun}, the first that is known to pass`
   const bundle = mkdtempSync(join(tmpdir(), 'cox-crun-'))
