@@ -22,7 +22,8 @@ function readCache(path: string): Buffer | undefined {
 function writeCache(path: string, code: Buffer): void {
   const written = `${path}.${process.pid}`
   try {
-    writeFileSync(written, code)
+    // On disk before it has its name: V8 looks at the length, not at every byte, and a machine may lose power.
+    writeFileSync(written, code, { flush: true })
     renameSync(written, path)
   } catch {
     rmSync(written, { force: true })
