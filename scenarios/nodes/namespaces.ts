@@ -20,6 +20,8 @@ export interface Nodes {
   cox(node: string, args: readonly string[]): Promise<Result>
   /** A shell line in a node's namespace. */
   shell(node: string, line: string): Promise<string>
+  /** A shell line on a machine of the same link that is no node. */
+  neighbour(line: string): Promise<string>
   /** Cuts a node's link, or mends it. */
   link(node: string, state: 'up' | 'down'): Promise<void>
   /** Waits until `check` answers something. */
@@ -53,10 +55,11 @@ interface Links {
   readonly begin: string
   readonly end: string
 }
+const neighbourName = 'nx'
 function bridged({ tag, names, octet, namespaceOf, deviceOf }: Place): Links {
   const bridge = `cxb${tag}`
   const gateway = `10.99.${octet}.254`
-  const address = (node: string) => `10.99.${octet}.${names.indexOf(node) + 1}`
+  const address = (node: string) => `10.99.${octet}.${node === neighbourName ? 200 : names.indexOf(node) + 1}`
   return {
     address,
     begin: `ip link add ${bridge} type bridge; ip address add ${gateway}/24 dev ${bridge}; ip link set ${bridge} up`,
@@ -112,7 +115,8 @@ export async function startNodes(
     cox(args, { prefix: within(node), env: { COX_DATA_DIR: join(folder, node) } })
 
   await root(links.begin)
-  for (const node of names)
+  const machines = apart ? names : [...names, neighbourName]
+  for (const node of machines)
     await root(`ip netns add ${namespaceOf(node)}; ip -n ${namespaceOf(node)} link set lo up; ${links.join(node)}`)
   const [first = '', ...others] = names
   must(await coxIn(first, ['up', '--detach', '--yes', '--node-name', first, ...flags]))
@@ -129,6 +133,8 @@ export async function startNodes(
     for (const node of names) must(await coxIn(node, ['image', 'load', path]))
   }
   const env = { KUBECONFIG: kubeconfig }
+  const shell = async (node: string, line: string) =>
+    must(await spawned('nsenter', [...within(node).slice(1), 'sh', '-c', line], {}))
   const run = (args: readonly string[], input?: string) => spawned(kubectlFile, args, env, input)
   return {
     names,
@@ -137,7 +143,8 @@ export async function startNodes(
     run,
     ok: async (args, input) => must(await run(args, input)),
     cox: coxIn,
-    shell: async (node, line) => must(await spawned('nsenter', [...within(node).slice(1), 'sh', '-c', line], {})),
+    shell,
+    neighbour: (line) => shell(neighbourName, line),
     async link(node, state) {
       const where = apart ? `-n ${namespaceOf('router')} ` : ''
       await root(`ip ${where}link set ${deviceOf(node)} ${state}`)
@@ -153,7 +160,7 @@ export async function startNodes(
     },
     async remove() {
       for (const node of names.toReversed()) must(await coxIn(node, ['down']))
-      for (const node of names) await root(`ip netns delete ${namespaceOf(node)}`)
+      for (const node of machines) await root(`ip netns delete ${namespaceOf(node)}`)
       await root(links.end)
       rmSync(folder, { recursive: true })
     },

@@ -2,6 +2,7 @@
 // its tunnel, and a node whose link is cut loses its pods to the others and finds them gone when it returns.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pod } from '../../src/api/core/pod.ts'
+import { announcerOf } from '../../src/proxy/announcers.ts'
 import { busyboxArchive } from '../images/busybox.ts'
 import { able } from '../kubectl/binary.ts'
 import { type Nodes, startNodes } from './namespaces.ts'
@@ -49,6 +50,16 @@ spec:
       containers:
       - {name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, '100000']}
 `
+/** An address of the load balancer pool that the third node answers for while there are three. */
+const balanced =
+  Array.from({ length: 60 }, (_, i) => `192.0.2.${i + 1}`).find((a) => announcerOf(a, ['n1', 'n2', 'n3']) === 'n3') ??
+  ''
+const balancer = `
+apiVersion: v1
+kind: Service
+metadata: {name: front}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+`
 const denied = `
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
@@ -66,7 +77,11 @@ describe.runIf(able)('three nodes', () => {
     nodes.run(['exec', pod, '--', 'timeout', '3', 'wget', '-q', '-O', '-', url])
 
   beforeAll(async () => {
-    nodes = await startNodes(3, { busybox: await busyboxArchive() })
+    nodes = await startNodes(
+      3,
+      { busybox: await busyboxArchive() },
+      { flags: ['--load-balancer-pool', `${balanced}/32`] },
+    )
     await nodes.ok(['apply', '-f', '-'], web)
     await nodes.until('a ready pod on each node', async () => {
       const pods = await podsOf('web')
@@ -126,17 +141,37 @@ describe.runIf(able)('three nodes', () => {
     const before = await byNode('moving')
     const lost = before.get('n3')?.metadata.name
     expect(lost).toBeDefined()
+    // A machine on the same link, which is no node, uses a load balancer address that the lost node answers for.
+    await nodes.ok(['apply', '-f', '-'], balancer)
+    const holds = async (node: string) => (await nodes.shell(node, `ip -o address show to ${balanced}`)) !== ''
+    await nodes.until('the third node answers for the address', () => holds('n3'))
+    await nodes.neighbour('ip route add 192.0.2.0/24 dev eth0')
+    const dial = () =>
+      nodes.neighbour(
+        `timeout 2 bash -c 'exec 3<>/dev/tcp/${balanced}/80; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' 2>&1 || true`,
+      )
+    await nodes.until('the client reaches the address', async () => /^n[123]$/m.test(await dial()))
+    const link = async () => /lladdr (\S+)/.exec(await nodes.neighbour(`ip neigh show to ${balanced}`))?.[1]
+    const its = await link()
+    expect(its).toBeDefined()
     await nodes.link('n3', 'down')
     await nodes.until(
       'three pods on the nodes that are left',
       async () => (await podsOf('moving')).filter((pod) => pod.spec.nodeName !== 'n3' && isReady(pod)).length === 3,
     )
+    await nodes.until('the client reaches the address through another node', async () => /^n[12]$/m.test(await dial()))
+    expect(await link()).not.toBe(its)
     expect((await nodes.run(['logs', lost ?? ''])).stderr).toMatch(/no connection to node "n3"|NotFound|error dialing/)
     await nodes.link('n3', 'up')
     await nodes.ok(['wait', '--for=condition=Ready', 'node/n3', '--timeout=120s'])
     await nodes.until(
       'the old pod is gone',
       async () => !(await podsOf('moving')).some((pod) => pod.metadata.name === lost),
+    )
+    const others = async () => (await holds('n1')) || (await holds('n2'))
+    await nodes.until(
+      'the third node alone answers for the address again',
+      async () => !(await others()) && holds('n3'),
     )
     const web3 = (await byNode('web')).get('n3')?.metadata.name ?? ''
     await nodes.until('its tunnel is back', async () => (await nodes.run(['logs', web3])).stdout === 'started on n3\n')
