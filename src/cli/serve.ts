@@ -95,21 +95,9 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   undo.push(() => http.close(0))
   const url = localUrl(options.listen, http.port)
 
-  // The runtime takes longest: it starts while the store is read.
-  const starting =
-    node === undefined
-      ? undefined
-      : startLocalNode(
-          node,
-          instance,
-          shared === undefined ? { ...network, nodeCidrs: both(plan, 'nodeCidr') } : network,
-          log,
-          () => edgeCertificateOf(ports),
-        )
-  starting?.catch(() => undefined)
   const removeAll = (graceSeconds?: number) => takeAway(options, instance, onProgress, graceSeconds)
+  let hostNode: Awaited<ReturnType<typeof startLocalNode>> | undefined
   undo.push(async () => {
-    const hostNode = await starting?.catch(() => undefined)
     hostNode?.release()
     await removeAll(0)
   })
@@ -156,7 +144,15 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   if (options.kubeconfig !== undefined) writeKubeconfig(options.kubeconfig, access, true)
   onProgress(`the API answers at ${url}`)
 
-  const hostNode = await starting
+  // The runtime waits until the API answers: beside it, on few cores, either would only slow down the other.
+  if (node !== undefined)
+    hostNode = await startLocalNode(
+      node,
+      instance,
+      shared === undefined ? { ...network, nodeCidrs: both(plan, 'nodeCidr') } : network,
+      log,
+      () => edgeCertificateOf(ports),
+    )
   const forPods =
     isOutOfSight(http) && node !== undefined && node.runtime !== 'sim'
       ? await open(plan.dnsAddress, http.port)
