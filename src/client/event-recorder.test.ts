@@ -61,6 +61,21 @@ describe('event recorder', () => {
     await recorder.flush()
     expect(await all()).toMatchObject([{ count: 2 }])
   })
+  it('a burst of thousands is written whole, by one writer at first and by more as the line grows', async () => {
+    const { api, recorder, all } = setup()
+    let asked = 0
+    api.intercept = () => void asked++
+    const tell = (from: number, to: number) => {
+      for (let i = from; i < to; i++)
+        recorder.event({ ...pod, name: `p${i}`, uid: `u${i}` }, 'Normal', 'Scheduled', 'x')
+    }
+    tell(0, 500)
+    expect(asked).toBe(1)
+    tell(500, 3000)
+    expect(asked).toBe(6)
+    await recorder.flush()
+    expect(await all()).toHaveLength(3000)
+  })
   it('tries again while the server is away, and then gives up', async () => {
     const { api, clock, recorder, all } = setup()
     api.intercept = () => {

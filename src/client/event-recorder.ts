@@ -43,18 +43,21 @@ const combineWindowMs = 600_000
 const spamBurst = 25
 const spamRefillMs = 300_000
 const rememberedKeys = 4096
-const queueLimit = 1000
+/** What waits at most: a few megabytes. */
+const queueLimit = 8192
 const attempts = 12
+/** One writer writes while few events wait, one more for each of these many, up to the limit: the things that are told of
+ * come before the telling, and a burst still costs few commits of the store. */
+const perWriter = 512
 const parallel = 8
 const retryMs = 10_000
 
 /** A map that forgets what was not touched for longest. */
 class RecentMap<V> {
   private readonly entries = new Map<string, V>()
+  /** Does not count as touching: whoever reads here sets afterwards. */
   get(key: string): V | undefined {
-    const value = this.entries.get(key)
-    if (value !== undefined) this.set(key, value)
-    return value
+    return this.entries.get(key)
   }
   set(key: string, value: V): void {
     this.entries.delete(key)
@@ -148,7 +151,11 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const queue: Write[] = []
   /** Names of the events that are being written: one more of the same waits for its turn. */
   const busy = new Set<string>()
-  let writing: Promise<void> | undefined
+  let writers = 0
+  /** Of the writers, those who wait before they try again. */
+  let asleep = 0
+  let lost = 0
+  let waiting: (() => void)[] = []
 
   const create = (write: Write) =>
     resource.create({
@@ -195,15 +202,27 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
             log.debug('event dropped', { reason: write.reason, message: write.message, error: String(error) })
             break
           }
+          asleep++
+          startWriters()
           await sleep(clock, retryMs, stopping.signal)
+          asleep--
         }
       busy.delete(write.name)
     }
   }
-  /** Several at once, so that a burst costs few commits of the store. */
-  async function writeAll(): Promise<void> {
-    while (queue.length > 0) await Promise.all(Array.from({ length: Math.min(parallel, queue.length) }, writeSome))
-    writing = undefined
+  function startWriters(): void {
+    const wanted = queue.length === 0 ? 0 : 1 + Math.floor(queue.length / perWriter)
+    if (writers < parallel && writers - asleep < wanted) void write()
+  }
+  async function write(): Promise<void> {
+    writers++
+    await writeSome()
+    writers--
+    if (writers > 0) return
+    if (lost > 0) log.warn('events dropped: too many waited to be written', { events: lost })
+    lost = 0
+    for (const done of waiting) done()
+    waiting = []
   }
   return {
     event(about, type, reason, message) {
@@ -211,11 +230,14 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       const subject = isObject(about) ? subjectOf(about) : about
       const write = correlator.correlate(subject, type, reason, message, clock.now())
       if (write === undefined) return
-      if (queue.length >= queueLimit) return log.warn('event dropped: too many wait to be written', { reason, message })
+      if (queue.length >= queueLimit) {
+        lost++
+        return
+      }
       queue.push(write)
-      writing ??= writeAll()
+      startWriters()
     },
-    flush: () => writing ?? Promise.resolve(),
+    flush: () => (writers === 0 ? Promise.resolve() : new Promise((done) => waiting.push(done))),
     stop: () => stopping.abort(),
   }
 }

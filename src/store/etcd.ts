@@ -157,7 +157,7 @@ class EtcdStore implements Store {
     })
     const { revision, succeeded, found } = await this.call(`${kv}Txn`, request, readTxn, false)
     this.saw(revision)
-    return succeeded ? { ok: true, revision, previous: found } : { ok: false, revision, current: found }
+    return succeeded ? { ok: true, revision } : { ok: false, revision, current: found }
   }
 
   watch(prefix: string, options: WatchOptions): Watch {

@@ -127,26 +127,27 @@ export class MvccStore implements Store {
     for (const operation of operations)
       if (operation.type === 'put' && operation.lease !== undefined && !this.leases.has(operation.lease))
         throw new Error(`requested lease not found: ${operation.lease}`)
-    const previous = operations.map((operation) => this.latestKeyValue(operation.key))
+    const before = operations.map(({ key }) => this.index.latest(key))
     const added = this.versionsOf(operations)
     if (added.length === 0) {
       const revision = this.head
       await this.settled()
-      return { ok: true, revision, previous }
+      return { ok: true, revision }
     }
     const revision = ++this.head
     const events: StoreEvent[] = []
     let bytes = 0
     for (const version of added) {
-      const before = previous[version.sub]
-      if (!version.deleted) events.push({ type: 'put', kv: this.keyValue(version), previous: before })
-      else if (before !== undefined) events.push({ type: 'delete', key: version.key, revision, previous: before })
+      const previous = before[version.sub]
+      if (!version.deleted) events.push(this.putEvent(version, previous))
+      else if (previous !== undefined)
+        events.push({ type: 'delete', key: version.key, revision, previous: this.keyValue(previous) })
       this.leases.move(version.key, this.index.latest(version.key)?.lease ?? '', version.lease)
       this.index.append(version)
       bytes += version.size
     }
     await this.enqueue({ added, removed: [] }, revision, events, bytes)
-    return { ok: true, revision, previous }
+    return { ok: true, revision }
   }
 
   watch(prefix: string, options: WatchOptions): Watch {
@@ -409,9 +410,19 @@ export class MvccStore implements Store {
 
   private eventOf(version: Version): StoreEvent {
     const before = this.index.before(version)
-    const previous = before === undefined ? undefined : this.keyValue(before)
-    if (!version.deleted) return { type: 'put', kv: this.keyValue(version), previous }
-    if (previous === undefined) throw new Error(`the store has a deletion of ${version.key} without what it deleted`)
-    return { type: 'delete', key: version.key, revision: version.revision, previous }
+    if (!version.deleted) return this.putEvent(version, before)
+    if (before === undefined) throw new Error(`the store has a deletion of ${version.key} without what it deleted`)
+    return { type: 'delete', key: version.key, revision: version.revision, previous: this.keyValue(before) }
+  }
+  /** Few ask what was there before, and it may have to be read from the disk. */
+  private putEvent(version: Version, before: Version | undefined): StoreEvent {
+    const read = () => (before === undefined ? undefined : this.keyValue(before))
+    return {
+      type: 'put',
+      kv: this.keyValue(version),
+      get previous() {
+        return read()
+      },
+    }
   }
 }

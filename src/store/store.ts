@@ -19,6 +19,7 @@ export interface KeyValue {
 }
 
 export type StoreEvent =
+  /** `previous` is read when it is asked for: ask within the call that delivers the event. */
   | { readonly type: 'put'; readonly kv: KeyValue; readonly previous: KeyValue | undefined }
   /** `revision` is the deletion's own; `previous` is what was there (always known while not compacted). */
   | { readonly type: 'delete'; readonly key: string; readonly revision: number; readonly previous: KeyValue }
@@ -36,7 +37,7 @@ export type LeaseId = string
 
 export type TxnResult =
   /** All writes of one transaction share one revision. Resolved only when durable. */
-  | { readonly ok: true; readonly revision: number; readonly previous: readonly (KeyValue | undefined)[] }
+  | { readonly ok: true; readonly revision: number }
   /** Some compare failed: the current state of every compared key, in order. Nothing was written. */
   | { readonly ok: false; readonly current: readonly (KeyValue | undefined)[]; readonly revision: number }
 

@@ -71,7 +71,13 @@ export function encryptedStore(store: Store, transformerOfKey: TransformerOfKey)
   }
   const openEvent = (event: StoreEvent): StoreEvent =>
     event.type === 'put'
-      ? { ...event, kv: open(event.kv), previous: maybe(event.previous) }
+      ? {
+          type: 'put',
+          kv: open(event.kv),
+          get previous() {
+            return maybe(event.previous)
+          },
+        }
       : { ...event, previous: open(event.previous) }
   return {
     currentRevision: () => store.currentRevision(),
@@ -85,9 +91,7 @@ export function encryptedStore(store: Store, transformerOfKey: TransformerOfKey)
     count: (prefix) => store.count(prefix),
     async txn(compares, operations) {
       const result = await store.txn(compares, operations.map(seal))
-      return result.ok
-        ? { ...result, previous: result.previous.map(maybe) }
-        : { ...result, current: result.current.map(maybe) }
+      return result.ok ? result : { ...result, current: result.current.map(maybe) }
     },
     watch: (prefix, options) =>
       store.watch(prefix, {
