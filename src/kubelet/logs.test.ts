@@ -72,15 +72,20 @@ describe('readLogs', () => {
     await settle()
     expect(out).toBe('one\ntwo\n')
     disk.append(path, line(3, 'three'))
-    await disk.rename(path, `${path}.old`)
+    await disk.rename(path, `${path}.20240101-000000.000`)
     disk.put(path, line(4, 'four'))
     await settle()
     expect(out).toBe('one\ntwo\nthree\nfour\n')
+    // Two rotations between two looks.
     disk.append(path, line(5, 'five'))
+    await disk.rename(path, `${path}.20240101-000001.000`)
+    disk.put(path, line(6, 'six'))
+    await disk.rename(path, `${path}.20240101-000002.000`)
+    disk.put(path, line(7, 'seven'))
     running = false
     changed()
     await done
-    expect(out).toBe('one\ntwo\nthree\nfour\nfive\n')
+    expect(out).toBe('one\ntwo\nthree\nfour\nfive\nsix\nseven\n')
   })
   it('ends when nobody listens any more', async () => {
     const disk = memoryDisk()

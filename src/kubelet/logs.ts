@@ -1,8 +1,9 @@
 // Reading container logs: from the end, from a time, following through rotations. A follower waits for the file to change
 // or the container to end; it never polls.
-import type { Disk, OpenFile } from '../ports/disk.ts'
+import type { Disk, FileStat, OpenFile } from '../ports/disk.ts'
 import type { LogQuery } from '../ports/node-api.ts'
 import { concat, LogDecoder } from './log-lines.ts'
+import { rotatedLogs } from './log-rotation.ts'
 
 const blockBytes = 64 * 1024
 
@@ -79,6 +80,8 @@ export async function* readLogs(
     signal.addEventListener('abort', changes.notify)
     closers.push(() => signal.removeEventListener('abort', changes.notify))
   }
+  /** What is read when `file` has been. */
+  let next: OpenFile | undefined
   let left = query.limitBytes ?? Number.POSITIVE_INFINITY
   try {
     let offset = file !== undefined && query.tailLines !== undefined ? await tailOffset(file, query.tailLines) : 0
@@ -93,29 +96,39 @@ export async function* readLogs(
         if (cut.length > 0) yield cut
         continue
       }
-      const next: OpenFile | undefined = query.follow ? await rotated(disk, source.path, file) : undefined
       if (next !== undefined) {
         await file?.close()
         file = next
+        next = undefined
         offset = 0
         continue
       }
+      next = query.follow ? await successor(disk, source.path, file) : undefined
+      // Once more: what was written between the last look and the rotation.
+      if (next !== undefined) continue
       if (!query.follow || !running) return
       await changes.next()
     }
   } finally {
     for (const close of closers) close()
     await file?.close()
+    await next?.close()
   }
 }
 
-/** The file that has taken the place of the one that was read to its end. */
-async function rotated(disk: Disk, path: string, file: OpenFile | undefined): Promise<OpenFile | undefined> {
+/** The log that follows the one that was read to its end: whoever reads slowly finds several rotations behind it. */
+async function successor(disk: Disk, path: string, file: OpenFile | undefined): Promise<OpenFile | undefined> {
   const at = await disk.stat(path)
   if (at === undefined) return undefined
   if (file === undefined) return disk.open(path)
   const { inode, device } = await file.stat()
-  return at.inode === inode && at.device === device ? undefined : disk.open(path)
+  const isOurs = (stat: FileStat | undefined) => stat?.inode === inode && stat.device === device
+  if (isOurs(at)) return undefined
+  const old = await rotatedLogs(disk, path)
+  const stats = await Promise.all(old.map((name) => disk.stat(name)))
+  // Where ours is gone already, the oldest of the others is the nearest to it.
+  const following = old[stats.findIndex(isOurs) + 1]
+  return (following === undefined ? undefined : await disk.open(following)) ?? disk.open(path)
 }
 
 /** Text of the last lines of a log, at most `maxBytes` from its end. */
