@@ -58,19 +58,39 @@ function runWithLog(parts: NodeApiParts, worker: PodWorker, target: PodAddress, 
   throw badRequest(`${where} is waiting to start: ${reason}`)
 }
 
+/** Resolves when the log of a container that has ended is whole. */
+function drained({ context: { view }, onPodChange }: NodeApiParts, uid: string, id: string, signal: AbortSignal) {
+  return new Promise<void>((resolve) => {
+    const look = () => {
+      if (view.container(id)?.isDraining === true && !signal.aborted) return
+      unfollow()
+      signal.removeEventListener('abort', look)
+      resolve()
+    }
+    const unfollow = onPodChange(uid, look)
+    signal.addEventListener('abort', look)
+    look()
+  })
+}
+
 export function createNodeApi(parts: NodeApiParts): NodeApi {
   const { context, onPodChange } = parts
   const { runtime, view, disk, clock } = context
   return {
-    containerLogs(target: PodAddress, query: LogQuery, signal: AbortSignal) {
+    async containerLogs(target: PodAddress, query: LogQuery, signal: AbortSignal) {
       const worker = workerOf(parts, target.namespace, target.pod)
       const run = runWithLog(parts, worker, target, query.previous === true)
       const source = {
         path: run.logPath,
-        running: () => view.container(run.id)?.state === 'running',
+        running: () => {
+          const now = view.container(run.id)
+          return now?.state === 'running' || now?.isDraining === true
+        },
         onChange: (changed: () => void) => onPodChange(worker.uid, changed),
       }
-      return Promise.resolve(readLogs(disk, source, query, clock.now(), signal))
+      // What has ended says all that it said.
+      if (query.follow !== true) await drained(parts, worker.uid, run.id, signal)
+      return readLogs(disk, source, query, clock.now(), signal)
     },
     async exec(target, command, options) {
       return runtime.exec(runningContainer(parts, target), command, options)

@@ -104,3 +104,47 @@ describe('a back-off', () => {
     expect(backOff.remainingMs('k', { id: 'second', atMs })).toBe(10_000)
   })
 })
+
+describe('an exit that the runtime does not show yet', () => {
+  const terminated = async () => (await node.pod('p')).status.containerStatuses?.[0]?.state?.terminated
+  it('is told at once, and the log is read when it is whole', async () => {
+    const beside = { name: 'd', image: 'img:1' }
+    await node.create('p', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'img:1' }, beside] })
+    await node.advance()
+    node.runtime.exit('c', 3)
+    await node.advance()
+    expect(await terminated()).toMatchObject({ exitCode: 3, reason: 'Error' })
+    let said = ''
+    const target = { namespace: 'default', pod: 'p', container: 'c' }
+    const reading = (async () => {
+      const log = await node.kubelet.api.containerLogs(target, {}, new AbortController().signal)
+      for await (const chunk of log) said += new TextDecoder().decode(chunk)
+    })()
+    await node.advance()
+    const path = [...node.runtime.containers.values()].find((c) => c.metadata.name === 'c')?.logPath ?? ''
+    expect(said).toBe('')
+    node.disk.put(path, '2024-01-01T00:00:00Z stdout F last words\n')
+    node.runtime.end('c', 3)
+    await node.advance()
+    await reading
+    expect(said).toBe('last words\n')
+  })
+  it('restarts the container', async () => {
+    await node.create('p', {})
+    await node.advance()
+    node.runtime.exit('c', 0)
+    await node.advance()
+    expect(created()).toBe(2)
+  })
+  it('waits where the last words are in the log', async () => {
+    const container = { name: 'c', image: 'img:1', terminationMessagePolicy: 'FallbackToLogsOnError' }
+    await node.create('p', { restartPolicy: 'Never', containers: [container] })
+    await node.advance()
+    node.runtime.exit('c', 3)
+    await node.advance()
+    expect(await terminated()).toBeUndefined()
+    node.runtime.end('c', 3)
+    await node.advance()
+    expect(await terminated()).toMatchObject({ exitCode: 3 })
+  })
+})

@@ -10,7 +10,7 @@ import type {
   SandboxSummary,
 } from '../ports/container-runtime.ts'
 import type { Log } from '../ports/log.ts'
-import { podUidOf } from './labels.ts'
+import { messagePolicyOf, podUidOf } from './labels.ts'
 import { nothingRuns, type PodRuntime } from './plan-pod.ts'
 
 /** Without lost events nothing is found by it, so it may be slow. */
@@ -27,6 +27,8 @@ export class RuntimeView {
   readonly #byPod = new Map<string, PodRuntime>()
   /** Looks under way by id; `again` when something happened since the look began. */
   readonly #looking = new Map<string, { again: boolean; readonly done: Promise<void> }>()
+  /** Ends that the runtime's status does not show yet. */
+  readonly #exits = new Map<string, Extract<RuntimeEvent, { type: 'exited' }>>()
   /** Pods of which something may be unknown, and since when. */
   readonly #doubted = new Map<string, number>()
   #events: { close(): void } | undefined
@@ -77,7 +79,7 @@ export class RuntimeView {
   /** Looks at one container now; resolves when the view shows at least this moment. */
   lookAtContainer(id: string): Promise<void> {
     return this.#look(id, async () => {
-      const status = await this.#runtime.containerStatus(id)
+      const status = this.#withExit(id, await this.#runtime.containerStatus(id))
       const uid = podUidOf(status ?? this.#containers.get(id) ?? { labels: {} })
       if (status === undefined) this.#containers.delete(id)
       else this.#containers.set(id, status)
@@ -142,6 +144,14 @@ export class RuntimeView {
       void this.#relist()
       return
     }
+    if (event.type === 'exited') {
+      this.#exits.set(event.containerId, event)
+      const status = this.#containers.get(event.containerId)
+      if (status === undefined) return
+      this.#containers.set(event.containerId, this.#withExit(event.containerId, status) ?? status)
+      this.#rebuild(podUidOf(status))
+      return
+    }
     // Nobody but us makes and starts containers, and we look at each when it has started: only ends are news.
     if (event.type === 'created' || event.type === 'started') return
     const { containerId, sandboxId } = event
@@ -186,6 +196,19 @@ export class RuntimeView {
       this.#log.warn('cannot list what the runtime holds', { error: String(error) })
       return false
     }
+  }
+  /** The status of a container that has ended says so at once, unless its last words are to be found in its log. */
+  #withExit(id: string, status: ContainerStatus | undefined): ContainerStatus | undefined {
+    const exit = this.#exits.get(id)
+    if (exit === undefined) return status
+    if (status?.state !== 'running') {
+      this.#exits.delete(id)
+      return status
+    }
+    const { exitCode, finishedAtMs } = exit
+    if (exitCode !== 0 && messagePolicyOf(status) === 'FallbackToLogsOnError') return status
+    const reason = exitCode === 0 ? 'Completed' : 'Error'
+    return { ...status, state: 'exited', exitCode, finishedAtMs, reason, isDraining: true }
   }
   #rebuild(uid: string): void {
     if (uid === '') return

@@ -243,6 +243,8 @@ export interface ContainerStatus extends ContainerSummary {
   readonly mounts: readonly Mount[]
   readonly resources?: LinuxResources
   readonly user?: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] }
+  /** It has ended, but what it said last may not be in its log yet. */
+  readonly isDraining?: boolean
 }
 export interface ExecResult {
   readonly stdout: Uint8Array
@@ -288,6 +290,13 @@ export type RuntimeEvent =
       /** Undefined when the runtime's event does not say; then relist. */
       readonly sandboxId: string | undefined
       readonly podUid: string | undefined
+    }
+  /** The process of a container has ended; the status says so later ('stopped'), when its log is whole too. */
+  | {
+      readonly type: 'exited'
+      readonly containerId: string
+      readonly exitCode: number
+      readonly finishedAtMs: number
     }
   | { readonly type: 'resync' }
 export interface RuntimeImage {

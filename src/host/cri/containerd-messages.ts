@@ -49,5 +49,10 @@ export const deleteLease = method({
 })
 
 /** Events of tasks and containers: the container's id is field 1; an exec's own id differs from it. */
-export const taskEvent = message({ containerId: string(1), id: string(2) })
+export const taskEvent = message({
+  containerId: string(1),
+  id: string(2),
+  exitStatus: int(4),
+  exitedAt: nested(5, timestamp),
+})
 export const containerEvent = message({ id: string(1) })

@@ -1,12 +1,12 @@
 // What happens in the runtime, as it happens: containerd's own event stream where there is one (CRI's came late: 1.6
 // answers Unimplemented), CRI's event stream where the runtime has it, else listing, more often after something changed.
 //
-// An event of containerd may overtake its CRI plugin, whose status still says "running" when the task has exited. An event
-// is therefore passed on only when the status has caught up.
+// An event of containerd overtakes its CRI plugin, which clears a task away before its status says that it has exited. The
+// bare exit is passed on at once, every other event only when the status has caught up.
 import { setMaxListeners } from 'node:events'
 import type { Log } from '../../ports/log.ts'
 import type { RuntimeEvent } from '../../ports/container-runtime.ts'
-import { decode } from '../wire/protobuf.ts'
+import { decode, type Decoded } from '../wire/protobuf.ts'
 import { type GrpcClient, isGrpcError } from '../wire/grpc.ts'
 import { containerEvent, subscribe, taskEvent } from './containerd-messages.ts'
 import { cri } from './messages.ts'
@@ -81,6 +81,7 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
     options.onEvent({ type, containerId, sandboxId: owner?.sandboxId, podUid: owner?.podUid })
   }
   // Nobody but us makes and starts what is ours, and we know when: the stream need not tell of it.
+  const oomKilled = new Set<string>()
   const topics = ['/tasks/exit', '/tasks/oom', '/containers/delete']
   const filters = topics.map((topic) => `namespace==k8s.io,topic=="${topic}"`)
   for await (const { topic, event } of options.client.stream(subscribe, { filters }, { signal })) {
@@ -90,6 +91,7 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
         const task = decode(taskEvent, event.value)
         // An exec inside the container has an id of its own.
         if (task.id !== '' && task.id !== task.containerId) break
+        tellExit(options, task, oomKilled)
         void until(options, task.containerId, hasEnded, patienceMs, signal).then(() =>
           tell('stopped', task.containerId),
         )
@@ -97,14 +99,30 @@ async function followContainerd(options: EventSourceOptions, signal: AbortSignal
       }
       case '/tasks/oom': {
         const id = decode(taskEvent, event.value).containerId
+        oomKilled.add(id)
         void until(options, id, killedForMemory, oomPatienceMs, signal).then(() => tell('oom', id))
         break
       }
       case '/containers/delete':
+        oomKilled.delete(decode(containerEvent, event.value).id)
         tell('deleted', decode(containerEvent, event.value).id)
         break
     }
   }
+}
+
+/** What kills for memory, and the death of a shim, look alike: only the status tells why. */
+const killed = 137
+function tellExit(
+  { ownerOf, onEvent }: EventSourceOptions,
+  { containerId, exitStatus, exitedAt }: Decoded<typeof taskEvent>,
+  oomKilled: ReadonlySet<string>,
+): void {
+  const owner = ownerOf(containerId)
+  if (owner === undefined || owner.sandboxId === containerId) return
+  if (exitStatus === killed || oomKilled.has(containerId) || exitedAt === undefined) return
+  const finishedAtMs = exitedAt.seconds * 1000 + Math.floor(exitedAt.nanos / 1e6)
+  onEvent({ type: 'exited', containerId, exitCode: exitStatus, finishedAtMs })
 }
 
 /** CRI's word for a container that runs, and for a sandbox that is ready. */

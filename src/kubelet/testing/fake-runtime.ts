@@ -36,6 +36,8 @@ export interface FakeRuntime extends ContainerRuntime {
   /** Makes the next sandbox fail. */
   sandboxError: string | undefined
   running(): string[]
+  /** The process of a running container has ended, and its status does not say so yet. */
+  exit(name: string, exitCode: number): void
   end(name: string, exitCode: number, reason?: string): void
   killSandbox(): void
 }
@@ -66,7 +68,9 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
     for (const listener of listeners) listener({ type, containerId: id, sandboxId, podUid: undefined })
   }
   const nameOf = (id: string) => containers.get(id)?.metadata.name ?? id
-  const finish = (id: string, exitCode: number, reason: string) => {
+  const exits = new Map<string, number>()
+  const finish = (id: string, asked: number, reason: string) => {
+    const exitCode = exits.get(id) ?? asked
     const known = containers.get(id)
     if (known === undefined || known.state !== 'running') return
     containers.set(id, { ...known, state: 'exited', exitCode, reason, finishedAtMs: clock.now() })
@@ -96,6 +100,14 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
     unpullable,
     sandboxError: undefined,
     running: () => [...containers.values()].filter((c) => c.state === 'running').map((c) => c.metadata.name),
+    exit(name, exitCode) {
+      for (const { id, metadata, state } of containers.values())
+        if (metadata.name === name && state === 'running') {
+          exits.set(id, exitCode)
+          for (const listener of listeners)
+            listener({ type: 'exited', containerId: id, exitCode, finishedAtMs: clock.now() })
+        }
+    },
     end(name, exitCode, reason = exitCode === 0 ? 'Completed' : 'Error') {
       for (const c of containers.values())
         if (c.metadata.name === name && c.state === 'running') finish(c.id, exitCode, reason)
