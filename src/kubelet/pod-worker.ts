@@ -60,6 +60,7 @@ export class PodWorker implements PodHandle {
   #gone = false
   #grace: Grace | undefined
   #ended = false
+  #released = false
   #forgotten = false
   #dirty = false
   #refresh = false
@@ -279,7 +280,7 @@ export class PodWorker implements PodHandle {
   }
   async #step(): Promise<void> {
     this.#checkDeadline()
-    if (this.#ended) return this.#afterEnd()
+    if (this.#ended) return this.#clear()
     // Woken again by the list that is under way.
     if (!this.#context.view.isSure(this.uid)) return this.publish()
     if (this.isEnding || this.#mustEnd() || this.#isDone()) return this.#end()
@@ -327,8 +328,16 @@ export class PodWorker implements PodHandle {
     this.#ended = true
     for (const ended of this.#onEnded.splice(0)) ended()
     this.publish()
-    await this.#afterEnd()
-    await releasePod(this.#context, this)
+    await this.#clear()
+  }
+  /** What nothing waits for goes last, and also where the API cannot be asked. */
+  async #clear(): Promise<void> {
+    try {
+      await this.#afterEnd()
+    } finally {
+      if (!this.#released) await releasePod(this.#context, this)
+      this.#released = true
+    }
   }
   /** Asks the API to forget a deleted pod, and takes away the rest once it has. */
   async #afterEnd(): Promise<void> {

@@ -1,5 +1,6 @@
 // What breaks under a pod, told in the order that hurts: each is mended once, without waiting for what was not its fault.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { pods } from '../api/core/pod.ts'
 import { BackOff } from './back-off.ts'
 import { manualClock } from '../client/testing/manual-clock.ts'
 import { type TestNode, testNode } from './testing/test-node.ts'
@@ -147,4 +148,41 @@ describe('an exit that the runtime does not show yet', () => {
     await node.advance()
     expect(await terminated()).toMatchObject({ exitCode: 3 })
   })
+})
+
+it('a container that cannot be started and is not to run again has failed', async () => {
+  node.runtime.startContainer = (id) => {
+    const known = node.runtime.containers.get(id)
+    if (known !== undefined)
+      node.runtime.containers.set(id, { ...known, state: 'exited', exitCode: 128, reason: 'StartError' })
+    return Promise.reject(new Error('no such file or directory'))
+  }
+  await node.create('p', { restartPolicy: 'Never' })
+  await node.advance()
+  await node.advance(1_000)
+  const { phase, containerStatuses } = (await node.pod('p')).status
+  expect(containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 128, reason: 'StartError' })
+  expect(phase).toBe('Failed')
+})
+
+it('a pod whose deletion the API does not hear of leaves no group behind', async () => {
+  await node.create('p', {})
+  await node.advance()
+  const { uid } = (await node.pod('p')).metadata
+  await node.client.resource(pods).delete('p', 'default', { gracePeriodSeconds: 1 })
+  const resource = node.client.resource.bind(node.client)
+  let refused = 0
+  Object.assign(node.client, {
+    resource: (kind: never) => ({
+      ...resource(kind),
+      delete: () =>
+        refused++ === 0
+          ? Promise.reject(new Error('connection refused'))
+          : resource(pods).delete('p', 'default', { gracePeriodSeconds: 0 }),
+    }),
+  })
+  await node.advance(2_000)
+  expect(refused).toBeGreaterThan(1)
+  expect(await node.client.resource(pods).find('p', 'default')).toBeUndefined()
+  expect([...node.host.paths].filter((path) => path.includes(uid))).toEqual([])
 })

@@ -4,7 +4,7 @@ import type { ContainerStatus } from '../ports/container-runtime.ts'
 import { rfc3339 } from '../ports/clock.ts'
 import { podConditions } from './conditions.ts'
 import { containerNameOf, restartCountOf } from './labels.ts'
-import type { PodRuntime } from './plan-pod.ts'
+import { type PodRuntime, shouldRestart } from './plan-pod.ts'
 import { podPhase } from './phase.ts'
 import { qosOf } from './resources.ts'
 import {
@@ -140,7 +140,7 @@ function containerStatus(
   old: ApiContainerStatus | undefined,
   idle: Waiting,
   regularInit: boolean,
-  facts: StatusFacts,
+  facts: PodFacts,
 ): ApiContainerStatus {
   const waiting = facts.waiting.get(container.name)
   const [newest, ...earlier] = history
@@ -154,7 +154,8 @@ function containerStatus(
     ended !== undefined ? { terminated: terminated(ended, facts) } : sameRun ? (old?.lastState ?? {}) : {}
   let shown = state
   // Between two runs: why the next one does not begin hides how the last one ended.
-  if (newest.state === 'exited' && waiting !== undefined && !facts.ended) {
+  const again = newest.state === 'exited' && shouldRestart(facts.pod, container, newest.exitCode)
+  if (again && waiting !== undefined && !facts.ended) {
     shown = { waiting: waitingState(waiting) }
     lastState = state
   }
@@ -174,6 +175,7 @@ function containerStatus(
   }
 }
 
+type PodFacts = StatusFacts & { readonly pod: Pod }
 const creating: Waiting = { reason: 'ContainerCreating', message: '' }
 const initializing: Waiting = { reason: 'PodInitializing', message: '' }
 
@@ -182,7 +184,7 @@ function statusesOf(
   olds: readonly ApiContainerStatus[] | undefined,
   runtime: PodRuntime,
   idle: Waiting,
-  facts: StatusFacts,
+  facts: PodFacts,
   init: boolean,
 ): ApiContainerStatus[] {
   return containers.map((container) => {
@@ -206,8 +208,9 @@ interface ContainerParts {
   readonly initContainerStatuses: readonly ApiContainerStatus[]
   readonly containerStatuses: readonly ApiContainerStatus[]
 }
-function containerParts(pod: Pod, runtime: PodRuntime, old: PodStatus | undefined, facts: StatusFacts): ContainerParts {
+function containerParts(pod: Pod, runtime: PodRuntime, old: PodStatus | undefined, said: StatusFacts): ContainerParts {
   const { spec } = pod
+  const facts: PodFacts = { ...said, pod }
   const inits = spec.initContainers ?? []
   const idle = inits.length > 0 && !facts.ended ? initializing : creating
   return {
@@ -236,7 +239,7 @@ export function computeStatus(
     old?.ephemeralContainerStatuses,
     runtime,
     creating,
-    facts,
+    { ...facts, pod },
     false,
   )
   const phase = phaseOf(pod, runtime, old, facts, { initContainerStatuses, containerStatuses })
