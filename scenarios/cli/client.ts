@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import { createClient } from '../../src/client/api-client.ts'
 import type { Client } from '../../src/client/client.ts'
 import { createHttpTransport } from '../../src/host/http-transport.ts'
+import type { Transport } from '../../src/ports/transport.ts'
 
 function kubeconfigOf(dataDir: string) {
   const config = parse(readFileSync(join(dataDir, 'kubeconfig'), 'utf8')) as {
@@ -20,13 +21,14 @@ export function serverOf(dataDir: string): { readonly url: string; readonly ca: 
   const { cluster } = kubeconfigOf(dataDir)
   return { url: cluster['server'] ?? '', ca: pem(cluster['certificate-authority-data']) }
 }
-/** As the cluster's administrator. */
-export function clientOf(dataDir: string): Client {
+/** A connection of the cluster's administrator. */
+export function transportOf(dataDir: string): Transport {
   const { user } = kubeconfigOf(dataDir)
-  const transport = createHttpTransport({
+  return createHttpTransport({
     ...serverOf(dataDir),
     cert: pem(user['client-certificate-data']),
     key: pem(user['client-key-data']),
   })
-  return createClient(transport, { userAgent: 'scenarios' })
 }
+/** As the cluster's administrator. */
+export const clientOf = (dataDir: string): Client => createClient(transportOf(dataDir), { userAgent: 'scenarios' })
