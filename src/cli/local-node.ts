@@ -10,6 +10,7 @@ import { createHttpEdge } from '../host/http-edge.ts'
 import type { Instance } from '../host/instance.ts'
 import { type HostNetwork, type HostNode, type HostNodeOptions, startHostNode } from '../host/ports.ts'
 import { systemClock, systemRandom } from '../host/system.ts'
+import { claimUsualPaths } from '../host/usual-paths.ts'
 import type { NodeAgentOptions } from '../node.ts'
 import { PortTakenError } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
@@ -89,8 +90,10 @@ function kubeletFolders(dataDir: string) {
   // A stub resolver on the loopback device is of no use inside a pod: its upstream servers stand in another file.
   const resolved = '/run/systemd/resolve/resolv.conf'
   const stub = /^nameserver 127\./m.test(existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '')
+  const rootDirectory = join(dataDir, 'kubelet')
+  claimUsualPaths(rootDirectory)
   return {
-    rootDirectory: join(dataDir, 'kubelet'),
+    rootDirectory,
     volumesDirectory: join(dataDir, 'volumes'),
     podLogsDirectory: join(dataDir, 'logs', 'pods'),
     resolvConf: stub && existsSync(resolved) ? resolved : '/etc/resolv.conf',

@@ -17,6 +17,7 @@ import { keptPlan, releaseClaim } from './network-plan.ts'
 import { routeProtocol, tunnelDeviceOf } from './pod-network.ts'
 import { cniBinDir } from './requirements.ts'
 import { createShell } from './shell.ts'
+import { releaseUsualPaths } from './usual-paths.ts'
 
 export interface CleanupOptions {
   readonly instance: Instance
@@ -51,6 +52,7 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
     rmSync(folder, { recursive: true, force: true })
   forgetCniResults(instance)
   releaseClaim(instance)
+  releaseUsualPaths(join(instance.dataDir, 'kubelet'))
   const left = leftovers(instance)
   if (left.length > 0) throw new Error(`not everything could be taken away: ${left.join(', ')}`)
 }

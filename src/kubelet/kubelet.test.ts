@@ -518,3 +518,9 @@ describe('the node', () => {
     expect((await node.client.resource(nodes).get('n1')).metadata.resourceVersion).not.toBe(resourceVersion)
   })
 })
+
+it('tells on the node of what the kernel killed for memory', async () => {
+  node.host.killForMemory({ process: 'java', pid: 4711 })
+  await node.advance()
+  expect(await node.events('n1')).toContain('SystemOOM: System OOM encountered, victim process: java, pid: 4711')
+})

@@ -250,6 +250,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     set.clockWasSet()
     agent.update()
   })
+  const ooms = context.host.watchSystemOom(({ process, pid }) =>
+    recordNode('Warning', 'SystemOOM', `System OOM encountered, victim process: ${process}, pid: ${pid}`),
+  )
   images.start()
   eviction.start()
   const listed = view.start()
@@ -292,6 +295,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       watching.cancel()
       agent.stop()
       rotation.cancel()
+      ooms.close()
       images.stop()
       eviction.stop()
       if (stopOptions.pods === 'remove') await set.removeAll(stopOptions.graceSeconds ?? 2)

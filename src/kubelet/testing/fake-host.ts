@@ -8,6 +8,8 @@ export interface FakeHost extends NodeHost {
   /** What usage() answers. */
   load: NodeUsage
   /** What networkUsage() answers of a fake sandbox's process. */
+  /** The kernel kills for memory. */
+  killForMemory: (victim: { readonly process: string; readonly pid: number }) => void
   podInterfaces: readonly InterfaceUsage[] | undefined
 }
 /** `machine`: facts that differ from a plain machine's. */
@@ -62,7 +64,11 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
     networkUsage: (pid) => Promise.resolve(pid === 4711 ? host.podInterfaces : undefined),
     sysctl: () => Promise.resolve(undefined),
     setSysctl: () => Promise.resolve(),
-    watchSystemOom: () => ({ close: () => {} }),
+    watchSystemOom(onKill) {
+      host.killForMemory = onKill
+      return { close: () => {} }
+    },
+    killForMemory: () => {},
   }
   return host
 }
