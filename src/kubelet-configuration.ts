@@ -6,6 +6,7 @@ import { parseYaml } from './api/machinery/parse.ts'
 import { parseQuantity, QuantityError } from './api/machinery/quantity.ts'
 import { defaultKubeletConfig, type KubeletConfig } from './kubelet/config.ts'
 import { parseCpus } from './kubelet/cpu-list.ts'
+import { verificationPolicies } from './kubelet/pulled-images.ts'
 
 export interface ReadConfiguration {
   readonly config: KubeletSettings
@@ -196,6 +197,8 @@ const fields: Readonly<Record<string, Field>> = {
   containerLogMaxFiles: integer('containerLogMaxFiles', 2),
   serializeImagePulls: boolean('serializeImagePulls'),
   maxParallelImagePulls: integer('maxParallelImagePulls', 1),
+  imagePullCredentialsVerificationPolicy: oneOf('imagePullVerification', ...verificationPolicies),
+  preloadedImagesVerificationAllowlist: texts('preloadedImagesAllowlist'),
   allowedUnsafeSysctls: texts('allowedUnsafeSysctls'),
   seccompDefault: boolean('seccompDefault'),
   nodeStatusUpdateFrequency: duration('nodeStatusUpdateMs'),
@@ -224,10 +227,10 @@ const others = new Set(
   cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
   enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
-  imagePullCredentialsVerificationPolicy imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
+  imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
   kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging
   makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memorySwap memoryThrottlingFactor nodeStatusMaxImages oomScoreAdj podCIDR
-  podsPerCore port preloadedImagesVerificationAllowlist protectKernelDefaults qosReserved readOnlyPort registryBurst
+  podsPerCore port protectKernelDefaults qosReserved readOnlyPort registryBurst
   registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
   singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups systemReservedCgroup
   tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile topologyManagerPolicy

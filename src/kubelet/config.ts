@@ -1,4 +1,5 @@
 // What a node's operator may set, with upstream's defaults.
+import type { VerificationPolicy } from './pulled-images.ts'
 
 export interface KubeletConfig {
   /** Directory of pods, volumes and the kubelet's own state. */
@@ -28,6 +29,9 @@ export interface KubeletConfig {
   /** A CredentialProviderConfig, and the folder of the programs that it names. */
   readonly credentialProviderConfig: string | undefined
   readonly credentialProviderBinDirectory: string | undefined
+  /** Whether a pod must show that it may use an image that is there (KEP-2535), and which preloaded ones it may. */
+  readonly imagePullVerification: VerificationPolicy
+  readonly preloadedImagesAllowlist: readonly string[]
   readonly allowedUnsafeSysctls: readonly string[]
   readonly seccompDefault: boolean
   readonly nodeStatusUpdateMs: number
@@ -88,6 +92,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   maxParallelImagePulls: 5,
   credentialProviderConfig: undefined,
   credentialProviderBinDirectory: undefined,
+  imagePullVerification: 'NeverVerifyPreloadedImages',
+  preloadedImagesAllowlist: [],
   allowedUnsafeSysctls: [],
   seccompDefault: false,
   nodeStatusUpdateMs: 10_000,

@@ -18,6 +18,7 @@ import type { ServiceFacts } from './env.ts'
 import type { Images } from './images.ts'
 import type { ObjectCache } from './object-cache.ts'
 import type { Probes } from './probes.ts'
+import type { PulledImages } from './pulled-images.ts'
 import type { Pending } from './resize.ts'
 import type { RuntimeView } from './runtime-view.ts'
 import type { StatusWriter } from './status-writer.ts'
@@ -39,6 +40,7 @@ export interface KubeletContext {
   readonly record: RecordPodEvent
   readonly view: RuntimeView
   readonly images: Images
+  readonly pulledImages: PulledImages
   readonly probes: Probes
   readonly writer: StatusWriter
   readonly objects: ObjectCache

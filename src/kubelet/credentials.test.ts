@@ -15,10 +15,10 @@ describe('credentialsFor', () => {
     ['a.example.com/app', { '*.example.com': user('star') }, ['star']],
     ['a.b.example.com/app', { '*.example.com': user('star') }, []],
   ])('%s with %j', (image, auths, users) => {
-    expect(credentialsFor(image, [secret(auths)]).map((c) => c.username)).toEqual(users)
+    expect(credentialsFor(image, [secret(auths)]).map((c) => c.auth.username)).toEqual(users)
   })
   it('reads the encoded pair, and survives what is not JSON', () => {
-    expect(credentialsFor('q.io/a', [secret({ 'q.io': { auth: btoa('me:s:3') } })])).toEqual([
+    expect(credentialsFor('q.io/a', [secret({ 'q.io': { auth: btoa('me:s:3') } })]).map((c) => c.auth)).toEqual([
       { username: 'me', password: 's:3' },
     ])
     expect(credentialsFor('q.io/a', [{ data: { '.dockerconfigjson': btoa('{') } }, {}])).toEqual([])

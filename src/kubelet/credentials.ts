@@ -74,11 +74,15 @@ export function fits(server: string, path: string): boolean {
 /** The order of servers: the most specific first. */
 export const longestFirst = (a: string, b: string): number => cleanServer(b).length - cleanServer(a).length
 
-export function credentialsFor(image: string, secrets: readonly SecretData[]): readonly RegistryAuth[] {
+/** Each with the Secret that it stands in. */
+export function credentialsFor<S extends SecretData>(
+  image: string,
+  secrets: readonly S[],
+): readonly { readonly auth: RegistryAuth; readonly secret: S }[] {
   const path = registryPath(image)
   return secrets
-    .flatMap((secret) => entriesOf(secret))
-    .filter(([server]) => fits(server, path))
-    .sort(([a], [b]) => longestFirst(a, b))
-    .map(([, entry]) => toAuth(entry))
+    .flatMap((secret) => entriesOf(secret).map(([server, entry]) => ({ server, entry, secret })))
+    .filter(({ server }) => fits(server, path))
+    .sort((a, b) => longestFirst(a.server, b.server))
+    .map(({ entry, secret }) => ({ auth: toAuth(entry), secret }))
 }

@@ -82,7 +82,7 @@ export class ImageCollector {
   }
   /** Answers how many bytes became free. */
   async #free(wantedBytes: number, usedBeforeMs = Number.POSITIVE_INFINITY): Promise<number> {
-    const { runtime, clock, log, config } = this.#context
+    const { runtime, clock, log, config, pulledImages } = this.#context
     const images = (await runtime.listImages()).filter((image) => !image.pinned && !this.#inUse(image))
     const age = (image: RuntimeImage) => {
       const seen = this.#seen.get(image.id)
@@ -94,6 +94,7 @@ export class ImageCollector {
       if (clock.monotonic() - (this.#seen.get(image.id)?.firstMs ?? 0) < config.imageGcLeastAgeMs) continue
       if (age(image) > usedBeforeMs) continue
       await runtime.removeImage(image.id)
+      await pulledImages.forget(image.id)
       log.info('removed an image that nobody uses', { image: image.repoTags[0] ?? image.id, bytes: image.sizeBytes })
       freed += image.sizeBytes
     }

@@ -4,12 +4,12 @@ import type { Clock } from '../ports/clock.ts'
 import {
   type ContainerRuntime,
   ImagePullError,
-  type RegistryAuth,
   type RuntimeImage,
   type SandboxConfig,
 } from '../ports/container-runtime.ts'
 import { BackOff, type Failure, formatDuration } from './back-off.ts'
 import { applyDefaultTag } from './image-reference.ts'
+import type { PullCredential, PulledImages } from './pulled-images.ts'
 import type { Waiting } from './status.ts'
 import type { Pod, RecordPodEvent } from './types.ts'
 
@@ -21,7 +21,7 @@ export interface ImageRequest {
   readonly pullPolicy: string | undefined
   readonly sandbox: SandboxConfig
   /** Credentials to try, in order; empty for anonymous. Asked for only when something is pulled. */
-  readonly credentials: () => Promise<readonly RegistryAuth[]>
+  readonly credentials: () => Promise<readonly PullCredential[]>
 }
 export type ImageResult =
   | { readonly ok: true; readonly image: RuntimeImage; readonly reference: string }
@@ -69,7 +69,14 @@ export class Images {
   readonly #failures = new Map<string, PullFailure>()
   /** Pulls under way, by image and credentials. */
   readonly #pulling = new Map<string, Promise<string>>()
-  constructor(runtime: ContainerRuntime, clock: Clock, record: RecordPodEvent, options: { parallelPulls: number }) {
+  readonly #pulled: PulledImages
+  constructor(
+    runtime: ContainerRuntime,
+    clock: Clock,
+    record: RecordPodEvent,
+    options: { readonly parallelPulls: number; readonly pulled: PulledImages },
+  ) {
+    this.#pulled = options.pulled
     this.#runtime = runtime
     this.#clock = clock
     this.#record = record
@@ -91,13 +98,19 @@ export class Images {
     }
     const found = await this.#runtime.imageStatus(tagged.image)
     const policy = pullPolicy ?? (tagged.image.endsWith(':latest') ? 'Always' : 'IfNotPresent')
-    if (found !== undefined && policy !== 'Always') {
+    const allowed =
+      found !== undefined &&
+      policy !== 'Always' &&
+      !(await this.#pulled.mustPull(tagged.image, found.id, request.credentials))
+    if (allowed) {
       const text = `Container image "${request.image}" already present on machine and can be accessed by the pod`
       this.#record(pod, container, 'Normal', 'Pulled', text)
       return { ok: true, image: found, reference: found.id }
     }
     if (policy === 'Never') {
-      const message = `Container image "${request.image}" is not present with pull policy of Never`
+      const missing =
+        found === undefined ? 'not present with pull policy of Never' : 'present, but its use is not allowed'
+      const message = `Container image "${request.image}" is ${missing}`
       this.#record(pod, container, 'Warning', 'ErrImageNeverPull', message)
       return { ok: false, waiting: { reason: 'ErrImageNeverPull', message }, retryAfterMs: 10_000 }
     }
@@ -151,31 +164,36 @@ export class Images {
   }
 
   async #shared(request: ImageRequest, image: string, timing: { beganMs: number }): Promise<string> {
-    const auths = await request.credentials()
-    const key = JSON.stringify([image, auths])
+    const credentials = await request.credentials()
+    const key = JSON.stringify([image, credentials])
     const busy = this.#pulling.get(key)
     if (busy !== undefined) return busy
     const pull = this.#gate
       .run(async () => {
         timing.beganMs = this.#clock.monotonic()
-        return this.#tryEach(image, auths, request.sandbox)
+        return this.#tryEach(image, credentials, request.sandbox)
       })
       .finally(() => this.#pulling.delete(key))
     this.#pulling.set(key, pull)
     return pull
   }
   /** One credential after another; the last failure counts. */
-  async #tryEach(image: string, auths: readonly RegistryAuth[], sandbox: SandboxConfig): Promise<string> {
-    const attempts: (RegistryAuth | undefined)[] = auths.length === 0 ? [undefined] : [...auths]
+  async #tryEach(image: string, credentials: readonly PullCredential[], sandbox: SandboxConfig): Promise<string> {
+    const attempts: (PullCredential | undefined)[] = credentials.length === 0 ? [undefined] : [...credentials]
+    await this.#pulled.begin(image)
     let failure: unknown
-    for (const auth of attempts) {
+    for (const credential of attempts) {
       try {
-        return await this.#runtime.pullImage(image, auth, sandbox)
+        const reference = await this.#runtime.pullImage(image, credential?.auth, sandbox)
+        const { id = reference } = (await this.#runtime.imageStatus(reference)) ?? {}
+        await this.#pulled.record(image, id, credential)
+        return reference
       } catch (error) {
         // Boundary: kept, and thrown below when no credential helps.
         failure = error
       }
     }
+    await this.#pulled.abandon(image)
     throw failure
   }
 }

@@ -40,6 +40,7 @@ import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
 import { podResourcesOf } from './pod-resources.ts'
 import { Probes } from './probes.ts'
+import { PulledImages } from './pulled-images.ts'
 import { prepareNode, unprepareNode } from './prepare-node.ts'
 import { RuntimeView } from './runtime-view.ts'
 import { type Following, followStaticPods } from './static-pods.ts'
@@ -129,6 +130,13 @@ async function makeContext(
       wake(uid)
     },
   })
+  const pulledImages = new PulledImages({
+    disk,
+    clock,
+    directory: `${config.rootDirectory}/image_manager`,
+    policy: config.imagePullVerification,
+    allowlist: config.preloadedImagesAllowlist,
+  })
   const view = new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid))
   const context: KubeletContext = {
     client,
@@ -174,7 +182,9 @@ async function makeContext(
     }),
     images: new Images(runtime, clock, record, {
       parallelPulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
+      pulled: pulledImages,
     }),
+    pulledImages,
     writer: new StatusWriter(client, clock, log),
     objects: new ObjectCache({ client, clock, random, log, onChange: refresh }),
     tokens: new Tokens(client, clock, random, refresh),

@@ -13,6 +13,7 @@ import { runHook } from './lifecycle.ts'
 import { containerDevices, containerMounts, volumeGroups } from './mounts.ts'
 import type { PodPaths } from './paths.ts'
 import { newestRun } from './plan-pod.ts'
+import type { PullCredential } from './pulled-images.ts'
 import type { PodVolumes } from './pod-volumes.ts'
 import { containerResources } from './resources.ts'
 import type { Waiting } from './status.ts'
@@ -91,7 +92,11 @@ async function ensureImageVolumes(context: KubeletContext, request: StartRequest
 }
 
 /** Credentials of the pod's imagePullSecrets that fit the image, then the node's own. */
-export async function pullCredentials(context: KubeletContext, pod: Pod, image: string) {
+export async function pullCredentials(
+  context: KubeletContext,
+  pod: Pod,
+  image: string,
+): Promise<readonly PullCredential[]> {
   const names = (pod.spec.imagePullSecrets ?? []).map((s) => s.name).filter((name) => name !== undefined && name !== '')
   const found = await Promise.all(names.map((name) => context.objects.secret(namespaceOf(pod), name ?? '')))
   const missing = names.filter((_, i) => found[i] === undefined)
@@ -104,7 +109,11 @@ export async function pullCredentials(context: KubeletContext, pod: Pod, image: 
       `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`,
     )
   const secrets = found.filter((secret) => secret !== undefined)
-  return [...credentialsFor(image, secrets), ...(await context.credentialProviders.for(image))]
+  const own = credentialsFor(image, secrets).map(({ auth, secret: { metadata } }) => {
+    return { auth, secret: { uid: metadata.uid, namespace: namespaceOf(pod), name: metadata.name } }
+  })
+  const ofNode = await context.credentialProviders.for(image)
+  return [...own, ...ofNode.map((auth) => ({ auth, secret: undefined }))]
 }
 
 /** Creates, starts and runs the hook. Boundary: the runtime's refusals become waiting reasons. */

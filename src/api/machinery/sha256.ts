@@ -1,5 +1,5 @@
 // SHA-256 (FIPS 180-4), synchronous and without the platform: for the small hashes that are part of an answer, such as
-// storageVersionHash and ETags. Secrets are hashed elsewhere.
+// storageVersionHash and ETags, and for telling credentials apart. Passwords that are checked are hashed elsewhere.
 
 const primes = (count: number): number[] => {
   const found: number[] = []
