@@ -95,6 +95,17 @@ providers:
       /^Pulled: Successfully pulled image ".*" in [\d.ms]+ \([\d.ms]+ including waiting\)\. Image size: \d+ bytes\.$/,
     )
   })
+  it('keeps what one pod could pull from those who could not, and gives it to those who could', async () => {
+    const image = `${registry.host}/team/app:1`
+    await run('guest', image, {}, 'IfNotPresent')
+    await run('never', image, {}, 'Never')
+    await run('equal', image, { imagePullSecrets: [{ name: 'pull' }] }, 'IfNotPresent')
+    await waits('guest', 'ImagePullBackOff')
+    await waits('never', 'ErrImageNeverPull')
+    await running('equal')
+    const present = `Pulled: Container image "${image}" already present on machine and can be accessed by the pod`
+    expect(await told('equal')).toContain(present)
+  })
   it('takes what a credential provider of the node knows', async () => {
     await run('provided', `${registry.host}/provided/app:1`)
     await running('provided')

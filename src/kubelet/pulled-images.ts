@@ -54,7 +54,8 @@ export interface PulledImagesOptions {
 
 const hashOf = (text: string): string => hex(sha256(text))
 const fileOf = (text: string): string => `sha256-${hashOf(text)}`
-const credentialHash = (auth: RegistryAuth): string => hashOf(JSON.stringify(Object.entries(auth).sort()))
+const credentialHash = ({ username, password, identityToken, registryToken }: RegistryAuth): string =>
+  hashOf(JSON.stringify([username, password, identityToken, registryToken]))
 function repositoryOf(image: string): string {
   const parsed = parseImage(image)
   return parsed.ok ? parsed.repository : image
