@@ -76,6 +76,10 @@ export class ResourceRegistry {
     this.defer = defer
   }
 
+  /** Time has passed: called now and then, about twice in the time for which an unused decoded object may stay. */
+  age(): void {
+    this.recent.age()
+  }
   /** What is served has changed, here or at a server behind this one. */
   touch(): void {
     this.changes++

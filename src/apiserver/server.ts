@@ -2,7 +2,7 @@
 // beyond the clock port, no global state: a test or a page may hold several.
 import type { EncryptionConfiguration } from '../api/encryption/encryption-configuration.ts'
 import type { Kind } from '../api/machinery/kind.ts'
-import type { Clock } from '../ports/clock.ts'
+import { type Clock, every } from '../ports/clock.ts'
 import type { Identity } from '../ports/identity.ts'
 import { type Log, silentLog } from '../ports/log.ts'
 import type { NodeDialer } from '../ports/node-api.ts'
@@ -92,6 +92,9 @@ const defaults: ServerSettings = {
   maxRequestsInflight: 600,
 }
 
+/** A decoded object for which nobody has asked in one to two times this long is forgotten; its bytes stay. */
+const agingMs = 30_000
+
 /** Starts the server: loads what every request needs and writes the objects that must always exist. */
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { clock, random, identity, nodes, encryption } = options
@@ -153,6 +156,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   }
   const answer = (request: ApiRequest) => handle(pipeline, request)
   let closed = false
+  const aging = every(clock, agingMs, () => resources.age())
   const whileOpen = (request: ApiRequest) => {
     if (closed) throw new TransportError('the API server is closed')
     return answer(request)
@@ -166,6 +170,7 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
     async close() {
       readiness.stopping = true
       closed = true
+      aging.cancel()
       await Promise.all(extensions.map((extension) => extension.stop()))
       for (const { collection } of resources.storageKinds()) collection.close()
       feed.close()

@@ -164,6 +164,26 @@ describe('informer', () => {
 })
 
 describe('informer factory', () => {
+  it('keeps the metadata alone for those who need no more, unless the whole objects are there', async () => {
+    const { options, create, resource } = setup()
+    const a = await create('a')
+    await resource.update({ ...a, data: { x: '1' } })
+    const factory = createInformerFactory(options)
+    const bare = factory.metadata(notes)
+    await bare.synced
+    expect(bare.get('a', 'ns')).toEqual({
+      apiVersion: 'test.cox/v1',
+      kind: 'Note',
+      metadata: expect.objectContaining({ name: 'a', uid: a.metadata.uid }),
+    })
+    expect(bare.get('a', 'ns')?.metadata).not.toHaveProperty('managedFields')
+    expect(factory.metadata(notes)).toBe(bare)
+    const whole = factory.informer(notes)
+    await whole.synced
+    expect(whole.get('a', 'ns')?.data).toEqual({ x: '1' })
+    expect(factory.metadata(notes)).toBe(whole)
+    factory.stop()
+  })
   it('shares one informer per kind and selection', async () => {
     const { api, options, create } = setup()
     await create('a')

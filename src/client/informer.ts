@@ -2,6 +2,7 @@
 // stopped, lists again only when the server has forgotten that point, and knows up to which revision it has seen the
 // world: `seen(revision)` tells whether our own last write has arrived here.
 import { ApiError } from '../api/machinery/errors.ts'
+import { freeze } from '../api/machinery/freeze.ts'
 import { apiVersionOf, type Kind } from '../api/machinery/kind.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
 import { type Clock, sleep } from '../ports/clock.ts'
@@ -83,6 +84,8 @@ export interface InformerOptions<T extends KubeObject> {
   /** Ask for bookmarks, which let a broken watch resume without a list after long silence. Not worth their timers where
    * server and client are one process. Default true. */
   readonly bookmarks?: boolean
+  /** What the cache and the handlers get in the place of an object; default: the object itself. */
+  readonly keep?: (object: T) => T
 }
 
 const firstRetryMs = 100
@@ -213,7 +216,8 @@ class CachingInformer<T extends KubeObject> implements Informer<T> {
         waiter.done()
       }
   }
-  private put(object: T, initial: boolean): void {
+  private put(whole: T, initial: boolean): void {
+    const object = this.options.keep?.(whole) ?? whole
     const key = keyOf(object)
     const old = this.objects.get(key)
     if (old !== undefined && old.metadata.resourceVersion === object.metadata.resourceVersion) return
@@ -230,7 +234,8 @@ class CachingInformer<T extends KubeObject> implements Informer<T> {
     if (old === undefined) return
     this.objects.delete(key)
     for (const index of this.indexes.values()) index.replace(key, old, undefined)
-    for (const h of this.handlers) this.call(() => h.delete?.(last ?? old))
+    for (const h of this.handlers)
+      this.call(() => h.delete?.(last === undefined ? old : (this.options.keep?.(last) ?? last)))
   }
 
   private async listAll(): Promise<string> {
@@ -315,6 +320,9 @@ export const createInformer = <T extends KubeObject>(options: InformerOptions<T>
 export interface InformerFactory {
   /** The informer of a kind and selection, started on first use and shared afterwards. */
   informer<T extends KubeObject>(kind: Kind<T>, selection?: Selection): Informer<T>
+  /** Every object of a kind, of which the consumer looks at the metadata alone, without the managed fields. The whole
+   * objects where somebody holds them already; else nothing else of them is kept. */
+  metadata(kind: Kind): Informer<KubeObject>
   /** Resolves when every informer that was asked for until now has its first list. */
   synced(): Promise<void>
   stop(): void
@@ -329,16 +337,25 @@ export function createInformerFactory(options: {
   readonly bookmarks?: boolean
 }): InformerFactory {
   const informers = new Map<string, Informer<never>>()
+  const idOf = (kind: Pick<Kind, 'group' | 'version' | 'plural'>, selection: Selection) => {
+    const { namespace = '', labelSelector = '', fieldSelector = '' } = selection
+    return [apiVersionOf(kind), kind.plural, namespace, labelSelector, fieldSelector].join('|')
+  }
+  const get = <T extends KubeObject>(id: string, create: () => Informer<T>): Informer<T> => {
+    const known = informers.get(id)
+    // The id names the kind, so what is found under it has the kind's type.
+    if (known !== undefined) return known as unknown as Informer<T>
+    const created = create()
+    informers.set(id, created as unknown as Informer<never>)
+    return created
+  }
   return {
-    informer<T extends KubeObject>(kind: Kind<T>, selection: Selection = {}): Informer<T> {
-      const { namespace = '', labelSelector = '', fieldSelector = '' } = selection
-      const id = [apiVersionOf(kind), kind.plural, namespace, labelSelector, fieldSelector].join('|')
-      const known = informers.get(id)
-      // The id names the kind, so what is found under it has the kind's type.
-      if (known !== undefined) return known as unknown as Informer<T>
-      const created = createInformer({ ...options, kind, selection })
-      informers.set(id, created as unknown as Informer<never>)
-      return created
+    informer: <T extends KubeObject>(kind: Kind<T>, selection: Selection = {}) =>
+      get(idOf(kind, selection), () => createInformer({ ...options, kind, selection })),
+    metadata(kind: Kind) {
+      const id = idOf(kind, {})
+      if (informers.has(id)) return get(id, () => createInformer({ ...options, kind }))
+      return get(`${id}|metadata`, () => createInformer({ ...options, kind, keep: metadataAlone }))
     },
     async synced() {
       await Promise.all([...informers.values()].map((informer) => informer.synced))
@@ -348,4 +365,9 @@ export function createInformerFactory(options: {
       informers.clear()
     },
   }
+}
+
+function metadataAlone({ apiVersion, kind, metadata }: KubeObject): KubeObject {
+  const { managedFields: _, ...rest } = metadata
+  return freeze({ apiVersion, kind, metadata: rest } as KubeObject)
 }

@@ -220,7 +220,7 @@ export const garbageCollector: Controller = {
     })
 
     function watch(kind: Kind): void {
-      const informer = informers.informer(kind)
+      const informer = informers.metadata(kind)
       const off = informer.handle({
         add(object) {
           graph.forgetAbsent(object.metadata.uid)

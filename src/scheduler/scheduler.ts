@@ -91,6 +91,11 @@ function onlyOurs(informers: InformerFactory): InformerFactory {
       ours.add(informer.synced)
       return informer
     },
+    metadata(kind) {
+      const informer = informers.metadata(kind)
+      ours.add(informer.synced)
+      return informer
+    },
     async synced() {
       await Promise.all(ours)
     },

@@ -1,5 +1,6 @@
 // A bounded memory of what was used lately, in two generations: when the young one is full it becomes the old one and
-// the old one is forgotten. No clocks, no linked lists; at most twice `limit` values are alive.
+// the old one is forgotten. No linked lists; at most twice `limit` values are alive. Whoever has a clock calls `age`, so that what
+// a burst left behind does not stay for ever.
 export class Recent<K extends object, V> {
   private young = new Map<K, V>()
   private old = new Map<K, V>()
@@ -23,6 +24,11 @@ export class Recent<K extends object, V> {
       this.young = new Map()
     }
     this.young.set(key, value)
+  }
+  /** What was asked for neither since this call nor since the one before it is forgotten. */
+  age(): void {
+    this.old = this.young
+    this.young = new Map()
   }
   delete(key: K): void {
     this.young.delete(key)

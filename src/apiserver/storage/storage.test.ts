@@ -100,3 +100,15 @@ it('Recent keeps what was used and forgets the rest', () => {
   }
   expect(keys.map((k) => recent.get(k) ?? 0).reduce((a, b) => a + b)).toBeLessThanOrEqual(4)
 })
+
+it('Recent forgets what nobody asked for between two calls of age', () => {
+  const recent = new Recent<object, number>(10)
+  const [used, unused] = [{}, {}]
+  recent.set(used, 1)
+  recent.set(unused, 2)
+  recent.age()
+  expect(recent.get(used)).toBe(1)
+  recent.age()
+  expect(recent.get(used)).toBe(1)
+  expect(recent.get(unused)).toBeUndefined()
+})
