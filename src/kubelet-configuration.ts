@@ -7,6 +7,7 @@ import { parseQuantity, QuantityError } from './api/machinery/quantity.ts'
 import { defaultKubeletConfig, type KubeletConfig } from './kubelet/config.ts'
 import { parseCpus } from './kubelet/cpu-list.ts'
 import { verificationPolicies } from './kubelet/pulled-images.ts'
+import { topologyPolicies } from './kubelet/topology.ts'
 
 export interface ReadConfiguration {
   readonly config: KubeletSettings
@@ -193,6 +194,8 @@ const fields: Readonly<Record<string, Field>> = {
   kubeReserved: table('kubeReserved', reservation),
   reservedSystemCPUs: cpus,
   cpuManagerPolicy: oneOf('cpuManagerPolicy', 'none', 'static'),
+  topologyManagerPolicy: oneOf('topologyManagerPolicy', ...topologyPolicies),
+  topologyManagerScope: oneOf('topologyManagerScope', 'container', 'pod'),
   containerLogMaxSize: quantity('containerLogMaxBytes'),
   containerLogMaxFiles: integer('containerLogMaxFiles', 2),
   serializeImagePulls: boolean('serializeImagePulls'),
@@ -233,8 +236,8 @@ const others = new Set(
   podsPerCore port protectKernelDefaults qosReserved readOnlyPort registryBurst
   registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
   singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups systemReservedCgroup
-  tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile topologyManagerPolicy
-  topologyManagerPolicyOptions topologyManagerScope tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
+  tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile
+  topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
     .split(/\s+/)
     .filter(Boolean),
 )

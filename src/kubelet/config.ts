@@ -1,5 +1,6 @@
 // What a node's operator may set, with upstream's defaults.
 import type { VerificationPolicy } from './pulled-images.ts'
+import type { TopologyPolicy, TopologyScope } from './topology.ts'
 
 export interface KubeletConfig {
   /** Directory of pods, volumes and the kubelet's own state. */
@@ -16,6 +17,8 @@ export interface KubeletConfig {
   readonly cpuManagerPolicy: 'none' | 'static'
   /** CPUs that no container has for itself, such as "0-1"; default: as many of the first as are reserved in all. */
   readonly reservedSystemCpus: string | undefined
+  readonly topologyManagerPolicy: TopologyPolicy
+  readonly topologyManagerScope: TopologyScope
   readonly nodeLabels: Readonly<Record<string, string>>
   readonly nodeTaints: readonly { readonly key: string; readonly value?: string; readonly effect: string }[]
   /** Kept from pods: reserved for the system and for us. */
@@ -82,6 +85,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   podPidsLimit: undefined,
   cpuManagerPolicy: 'none',
   reservedSystemCpus: undefined,
+  topologyManagerPolicy: 'none',
+  topologyManagerScope: 'container',
   nodeLabels: {},
   nodeTaints: [],
   systemReserved: {},

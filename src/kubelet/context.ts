@@ -23,6 +23,7 @@ import type { Pending } from './resize.ts'
 import type { RuntimeView } from './runtime-view.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { Tokens } from './tokens.ts'
+import type { Topology } from './topology.ts'
 import type { Pod, RecordPodEvent } from './types.ts'
 import type { ClaimSource } from './volumes/volume.ts'
 
@@ -49,6 +50,7 @@ export interface KubeletContext {
   readonly credentialProviders: CredentialProviders
   readonly devices: Devices
   readonly cpus: Cpus
+  readonly topology: Topology
   /** Back-off of crashing containers, by UID, name and hash. */
   readonly backOff: BackOff
   readonly machine: MachineFacts

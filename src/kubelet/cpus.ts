@@ -45,6 +45,17 @@ export function takeCpus(topology: Topology, free: ReadonlySet<number>, count: n
   return taken.sort((a, b) => a - b)
 }
 
+/** The same, from these NUMA nodes first. */
+function takeNear(topology: Topology, free: ReadonlySet<number>, count: number, nodes: number | undefined) {
+  if (nodes === undefined) return takeCpus(topology, free, count)
+  const near = new Set(topology.filter((c) => free.has(c.cpu) && isIn(nodes, c.numaNode)).map((c) => c.cpu))
+  const first = takeCpus(topology, near, Math.min(count, near.size)) ?? []
+  const others = new Set([...free].filter((cpu) => !first.includes(cpu)))
+  const rest = takeCpus(topology, others, count - first.length)
+  return rest === undefined ? undefined : [...first, ...rest].sort((a, b) => a - b)
+}
+const isIn = (nodes: number, node: number): boolean => (nodes & (1 << node)) !== 0
+
 /** How many CPUs a container has for itself; 0 where it shares. */
 export function exclusiveCpus(pod: Pod, container: Container): number {
   const milli = amount(container.resources?.requests ?? container.resources?.limits, 'cpu')
@@ -102,15 +113,32 @@ export class Cpus {
       this.#own.set(uid, new Map(Object.entries(containers).map(([name, cpus]) => [name, parseCpus(cpus)])))
   }
 
-  /** Gives a pod the CPUs that are its own; answers why that is not possible. */
-  allocate(pod: Pod): string | undefined {
+  /** Whether a container is to have CPUs of its own. */
+  wants(pod: Pod, container: Container): boolean {
+    return this.#options.policy === 'static' && exclusiveCpus(pod, container) > 0
+  }
+  /** How many CPUs sets of NUMA nodes have for containers alone, in all and free of others and of `taken`. */
+  countsBy(taken: ReadonlySet<number>): readonly [(nodes: number) => number, (nodes: number) => number] {
+    const { topology } = this.#options
+    const countOf = (cpus: readonly number[]) => (nodes: number) =>
+      topology.filter((c) => cpus.includes(c.cpu) && isIn(nodes, c.numaNode)).length
+    return [countOf(this.allocatable()), countOf(this.#free().filter((cpu) => !taken.has(cpu)))]
+  }
+  /** The CPUs that `allocate` will give a container. */
+  wouldTake(pod: Pod, container: Container, nodes: number, taken: ReadonlySet<number>): readonly number[] {
+    if (!this.wants(pod, container)) return []
+    const free = new Set(this.#free().filter((cpu) => !taken.has(cpu)))
+    return takeNear(this.#options.topology, free, exclusiveCpus(pod, container), nodes) ?? []
+  }
+  /** Gives a pod the CPUs that are its own, from the NUMA nodes of each container first; answers why that is not possible. */
+  allocate(pod: Pod, nodesOf: ReadonlyMap<string, number> = new Map()): string | undefined {
     if (this.#options.policy === 'none' || this.#own.has(pod.metadata.uid)) return undefined
     const { initContainers = [], containers } = pod.spec
     const lasting = [...initContainers.filter(isSidecar), ...containers]
     const mine = new Map<string, readonly number[]>()
     const free = new Set(this.#free())
     const take = (name: string, count: number, from: ReadonlySet<number>): string | undefined => {
-      const cpus = takeCpus(this.#options.topology, from, count)
+      const cpus = takeNear(this.#options.topology, from, count, nodesOf.get(name))
       if (cpus === undefined)
         return `Allocate failed due to not enough cpus available to satisfy request: requested=${count}, available=${from.size}, which is unexpected`
       mine.set(name, cpus)

@@ -58,6 +58,8 @@ export class Devices {
   readonly #remembered = new Map<string, readonly string[]>()
   /** Of plugins that are gone for good: reported as none. */
   readonly #former = new Set<string>()
+  /** NUMA nodes by pod and container. */
+  readonly #preferred = new Map<string, ReadonlyMap<string, number>>()
   #server: { close(): Promise<void> } | undefined
   /** One allocation at a time: none sees devices free that another is about to take. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -93,6 +95,20 @@ export class Devices {
       counts[name] = { capacity: devices.length, allocatable: healthy }
     }
     return counts
+  }
+  /** How many devices of a resource sets of NUMA nodes have, in all and free; undefined where it says nothing of nodes. */
+  countsBy(resource: string): readonly [(nodes: number) => number, (nodes: number) => number] | undefined {
+    const healthy = this.#offers.get(resource)?.devices.filter((d) => d.healthy) ?? []
+    if (!healthy.some((d) => d.numaNodes.length > 0)) return undefined
+    const held = [...this.#held.values()].flatMap((pod) => Object.values(pod).flat())
+    const taken = new Set(held.filter((h) => h.resource === resource).flatMap((h) => h.ids))
+    const countOf = (devices: readonly PluginDevice[]) => (nodes: number) =>
+      devices.filter((d) => isNear(d, nodes)).length
+    return [countOf(healthy), countOf(healthy.filter((d) => !taken.has(d.id)))]
+  }
+  /** The NUMA nodes from which a pod's containers are to have their devices, where there are some. */
+  prefer(uid: string, nodesOf: ReadonlyMap<string, number>): void {
+    this.#preferred.set(uid, nodesOf)
   }
   /** Gives the pod's containers their devices. Answers why that is not possible. */
   async allocate(pod: Pod): Promise<string | undefined> {
@@ -130,6 +146,7 @@ export class Devices {
   }
   /** The pod has ended: what it held is free. */
   async release(uid: string): Promise<void> {
+    this.#preferred.delete(uid)
     if (this.#held.delete(uid)) await this.#save()
   }
 
@@ -163,7 +180,12 @@ export class Devices {
         let mine = held[container.name]?.find((h) => h.resource === name)
         if (mine === undefined && (this.#offers.has(name) || this.#remembered.has(name))) {
           const size = amount(limitsOf(container), name)
-          const result = await this.#choose(name, size, uid, held, passedOn.get(name) ?? [])
+          const result = await this.#choose(
+            name,
+            size,
+            { uid, container: container.name, held },
+            passedOn.get(name) ?? [],
+          )
           if (typeof result === 'string') return result
           mine = result
           held[container.name] = [...(held[container.name] ?? []), mine]
@@ -188,8 +210,7 @@ export class Devices {
   async #choose(
     resource: string,
     size: number,
-    uid: string,
-    own: PodHeld,
+    { uid, container, held: own }: { readonly uid: string; readonly container: string; readonly held: PodHeld },
     reusable: readonly string[],
   ): Promise<Held | string> {
     const offer = this.#offers.get(resource)
@@ -201,16 +222,21 @@ export class Devices {
       if (other !== uid || pod === own)
         for (const held of Object.values(pod).flat())
           if (held.resource === resource) for (const id of held.ids) taken.add(id)
-    const free = offer.devices
+    const nodes = this.#preferred.get(uid)?.get(container)
+    const rank = (d: PluginDevice) =>
+      Number(reusable.includes(d.id)) * 2 + Number(nodes !== undefined && isNear(d, nodes))
+    const sorted = offer.devices
       .filter((d) => d.healthy && (!taken.has(d.id) || reusable.includes(d.id)))
-      .map((d) => d.id)
-      .sort((a, b) => Number(reusable.includes(b)) - Number(reusable.includes(a)) || (a < b ? -1 : 1))
+      .sort((a, b) => rank(b) - rank(a) || (a.id < b.id ? -1 : 1))
+    const free = sorted.map((d) => d.id)
+    const near = nodes === undefined ? free : sorted.filter((d) => isNear(d, nodes)).map((d) => d.id)
     if (free.length < size)
       return `Allocate failed due to requested number of devices unavailable for ${resource}. Requested: ${size}, Available: ${free.length}, which is unexpected`
     try {
       let ids = free.slice(0, size)
       if (offer.registration.preferredAllocation && free.length > size) {
-        const preferred = (await plugin.preferred(free, size)).filter((id) => free.includes(id))
+        const offered = near.length >= size ? near : free
+        const preferred = (await plugin.preferred(offered, size)).filter((id) => offered.includes(id))
         ids = [...new Set([...preferred, ...free])].slice(0, size)
       }
       return { resource, ids, allocation: await plugin.allocate(ids) }
@@ -274,6 +300,10 @@ export class Devices {
     offer.plugin?.close()
   }
 }
+
+/** A device that says nothing of nodes is near all. */
+const isNear = ({ numaNodes }: PluginDevice, nodes: number): boolean =>
+  numaNodes.length === 0 || numaNodes.some((node) => (nodes & (1 << node)) !== 0)
 
 const limitsOf = (container: ReturnType<typeof everyContainer>[number]): Readonly<Record<string, string>> =>
   'resources' in container ? (container.resources?.limits ?? {}) : {}

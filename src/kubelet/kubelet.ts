@@ -47,6 +47,7 @@ import { type Following, followStaticPods } from './static-pods.ts'
 import { Stats } from './stats.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Tokens } from './tokens.ts'
+import { Topology } from './topology.ts'
 import { fieldPathOf, type RecordPodEvent } from './types.ts'
 
 export interface KubeletOptions {
@@ -138,6 +139,24 @@ async function makeContext(
     allowlist: config.preloadedImagesAllowlist,
   })
   const view = new RuntimeView(runtime, clock, log, (uid) => podSet()?.runtimeChanged(uid))
+  const devices = new Devices({
+    plugins: options.devicePlugins,
+    disk,
+    clock,
+    log,
+    directory: `${config.rootDirectory}/device-plugins`,
+    onChange: nodeChanged,
+  })
+  const cpus = new Cpus({
+    policy: config.cpuManagerPolicy,
+    reserved: reservedCpus(config, machine.topology),
+    topology: machine.topology,
+    disk,
+    runtime,
+    view,
+    log,
+    file: `${config.rootDirectory}/cpu_manager_state`,
+  })
   const context: KubeletContext = {
     client,
     runtime,
@@ -162,23 +181,14 @@ async function makeContext(
       clock,
       log,
     }),
-    devices: new Devices({
-      plugins: options.devicePlugins,
-      disk,
-      clock,
-      log,
-      directory: `${config.rootDirectory}/device-plugins`,
-      onChange: nodeChanged,
-    }),
-    cpus: new Cpus({
-      policy: config.cpuManagerPolicy,
-      reserved: reservedCpus(config, machine.topology),
-      topology: machine.topology,
-      disk,
-      runtime,
-      view,
-      log,
-      file: `${config.rootDirectory}/cpu_manager_state`,
+    devices,
+    cpus,
+    topology: new Topology({
+      policy: config.topologyManagerPolicy,
+      scope: config.topologyManagerScope,
+      nodes: [...new Set(machine.topology.map((c) => c.numaNode))],
+      cpus,
+      devices,
     }),
     images: new Images(runtime, clock, record, {
       parallelPulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,

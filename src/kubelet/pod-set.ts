@@ -127,7 +127,7 @@ export class PodSet {
   }
   /** Why the node does not take a pod; one that runs here already has been taken. */
   #refusal(pod: Pod): Waiting | undefined {
-    const { view, config, cpus } = this.#context
+    const { view, config, cpus, devices, topology } = this.#context
     const { phase } = pod.status
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
@@ -142,7 +142,14 @@ export class PodSet {
       features: this.#context.runtimeFeatures,
     })
     if (refusal !== undefined) return refusal
-    const why = cpus.allocate(pod)
+    const nodesOf = topology.admit(pod)
+    if (nodesOf === undefined)
+      return {
+        reason: 'TopologyAffinityError',
+        message: 'Pod was rejected: Resources cannot be allocated with Topology locality',
+      }
+    devices.prefer(pod.metadata.uid, nodesOf)
+    const why = cpus.allocate(pod, nodesOf)
     return why === undefined ? undefined : { reason: 'UnexpectedAdmissionError', message: `Pod was rejected: ${why}` }
   }
   /** The other pods that hold resources of the node. One that was deleted by force holds none, though it may still be
