@@ -26,6 +26,7 @@ import { podGarbageCollector } from './pod-garbage-collector.ts'
 import { replicaSetController } from './replica-set.ts'
 import { replicationControllerController } from './replication-controller.ts'
 import { podCertificateRequestCleaner } from './pod-certificate-request-cleaner.ts'
+import { resourceClaimController } from './resource-claim.ts'
 import { resourceQuotaController } from './resource-quota.ts'
 import { rootCaPublisher } from './root-ca-publisher.ts'
 import { serviceAccountController } from './service-account.ts'
@@ -78,6 +79,7 @@ export const allControllers: readonly Controller[] = [
   bootstrapSigner,
   persistentVolumeBinder,
   ephemeralVolumeController,
+  resourceClaimController,
   localProvisioner,
   claimProtection,
   volumeProtection,

@@ -6,6 +6,7 @@ import { persistentVolumeClaims } from '../api/core/persistent-volume-claim.ts'
 import { isPodTerminal, type Pod, pods } from '../api/core/pod.ts'
 import type { Kind } from '../api/machinery/kind.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
+import { deviceClasses, resourceClaims, resourceSlices } from '../api/resource/resource.ts'
 import {
   csiDrivers,
   csiNodes,
@@ -44,7 +45,7 @@ export function watchCluster(options: WatchOptions): () => void {
       },
       delete: (namespace) => state.setNamespace(namespace.metadata.name, undefined),
     }),
-    ...storageKinds.map((kind) => watchObjects(options, kind)),
+    ...pluginKinds.map((kind) => watchObjects(options, kind)),
     watchNodes(options),
     watchPods(options),
   ]
@@ -54,7 +55,7 @@ export function watchCluster(options: WatchOptions): () => void {
 }
 
 /** Kinds of which plugins ask the informers; here they only wake pods. */
-const storageKinds: readonly Kind<never>[] = [
+const pluginKinds: readonly Kind<never>[] = [
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
@@ -62,6 +63,9 @@ const storageKinds: readonly Kind<never>[] = [
   csiDrivers,
   csiStorageCapacities,
   volumeAttachments,
+  resourceClaims,
+  resourceSlices,
+  deviceClasses,
 ]
 function watchObjects({ informers, queue }: WatchOptions, kind: Kind<never>): () => void {
   return informers.informer<KubeObject>(kind as unknown as Kind).handle({
@@ -72,7 +76,7 @@ function watchObjects({ informers, queue }: WatchOptions, kind: Kind<never>): ()
 }
 /** Everything that is watched must be in the cache before the first pod is placed. */
 export function startInformers(informers: InformerFactory): void {
-  const kinds: readonly Kind<never>[] = [nodes, pods, namespaces, ...storageKinds]
+  const kinds: readonly Kind<never>[] = [nodes, pods, namespaces, ...pluginKinds]
   for (const kind of kinds) informers.informer(kind as unknown as Kind)
 }
 

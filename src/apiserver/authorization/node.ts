@@ -2,6 +2,7 @@
 // and Lease, and do what the system:node role says with the rest. "What its pods use" is not kept in a graph: the pods of
 // a node are an index away, and what a pod refers to is found once per version of the pod.
 import type { Pod } from '../../api/core/pod.ts'
+import { claimsOfPod } from '../../api/resource/pod-claims.ts'
 import type { Ingress } from '../../api/networking/ingress.ts'
 import { exactField } from '../../api/machinery/fields.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
@@ -160,7 +161,8 @@ async function referencesOf(server: ServerContext, object: KubeObject): Promise<
   return found
 }
 
-function collect({ metadata, spec }: Pod, found: Set<string>): void {
+function collect(pod: Pod, found: Set<string>): void {
+  const { metadata, spec } = pod
   const namespace = metadata.namespace ?? ''
   const add = (plural: string, name: string | undefined) => {
     if (name !== undefined && name !== '') found.add(`${plural}/${namespace}/${name}`)
@@ -188,5 +190,5 @@ function collect({ metadata, spec }: Pod, found: Set<string>): void {
     }
     add('secrets', volume.csi?.nodePublishSecretRef?.name)
   }
-  for (const claim of spec.resourceClaims ?? []) add('resourceclaims', claim.resourceClaimName)
+  for (const { name } of claimsOfPod(pod)) add('resourceclaims', name)
 }

@@ -2,6 +2,7 @@
 import type { PluginFactory } from '../framework.ts'
 import { defaultBinder } from './default-binder.ts'
 import { defaultPreemption } from './default-preemption.ts'
+import { dynamicResources } from './dynamic-resources.ts'
 import { imageLocality } from './image-locality.ts'
 import { interPodAffinity } from './inter-pod-affinity.ts'
 import { nodeAffinity } from './node-affinity.ts'
@@ -32,6 +33,7 @@ export const defaultPlugins: readonly WeightedPlugin[] = [
   { factory: nodeAffinity, weight: 2 },
   { factory: nodePorts, weight: 0 },
   { factory: nodeResourcesFit, weight: 1 },
+  { factory: dynamicResources, weight: 0 },
   { factory: defaultPreemption, weight: 0 },
   { factory: volumeRestrictions, weight: 0 },
   { factory: nodeVolumeLimits, weight: 0 },

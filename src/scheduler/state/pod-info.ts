@@ -111,6 +111,7 @@ export class PodInfo {
       (pod.metadata.deletionTimestamp !== undefined) !== this.terminating ||
       !sameSpec(pod, old) ||
       !sameLabels(pod.metadata.labels ?? noLabels, this.labels) ||
+      !sameJson(pod.status.resourceClaimStatuses, old.status.resourceClaimStatuses) ||
       !sameRequests(requestsOf(pod, this.names), this.requests)
     )
       return false

@@ -172,7 +172,8 @@ const addresses: readonly Overload[] = [
 const quantity = t.opaque('kubernetes.Quantity')
 type QuantityValue = Opaque<Quantity>
 const made = (value: Quantity): QuantityValue => new Opaque('kubernetes.Quantity', value)
-function toQuantity(text: string): Result {
+/** The text as CEL's quantity(text). */
+export function celQuantity(text: string): Result {
   try {
     return made(parseQuantity(text))
   } catch (error) {
@@ -188,7 +189,7 @@ const asInteger = (a: QuantityValue): Result => {
 const fitsInt = (a: QuantityValue): boolean => isInteger(a.value) && !(checkedInt(units(a)) instanceof CelError)
 const order = (a: QuantityValue, b: QuantityValue): number => compareQuantities(a.value, b.value)
 const quantities: readonly Overload[] = [
-  fn('quantity', [string], quantity, toQuantity, 'scan'),
+  fn('quantity', [string], quantity, celQuantity, 'scan'),
   fn('isQuantity', [string], bool, (a: string) => tryParseQuantity(a) !== undefined, 'scan'),
   me('isInteger', [quantity], bool, fitsInt),
   me('asInteger', [quantity], int, asInteger),
@@ -290,6 +291,8 @@ function compareVersions(a: Version, b: Version): -1 | 0 | 1 {
   }
   return 0
 }
+/** The text as CEL's semver(text). */
+export const celVersion = (text: string): Result => toVersion(text, false)
 const toVersion = (text: string, normalize: boolean): Result => {
   const parsed = parseVersion(text, normalize)
   return parsed === undefined
@@ -297,7 +300,7 @@ const toVersion = (text: string, normalize: boolean): Result => {
     : new Opaque('kubernetes.Semver', parsed)
 }
 const versions: readonly Overload[] = [
-  fn('semver', [string], semver, (a: string) => toVersion(a, false), 'scan'),
+  fn('semver', [string], semver, celVersion, 'scan'),
   fn('semver', [string, bool], semver, toVersion, 'scan'),
   fn('isSemver', [string], bool, (a: string) => parseVersion(a, false) !== undefined, 'scan'),
   fn('isSemver', [string, bool], bool, (a: string, b: boolean) => parseVersion(a, b) !== undefined, 'scan'),
