@@ -75,7 +75,8 @@ function ask(count: number, ms: number, width: number, perSecond: number): void 
     if (from < begun && now >= begun) [from, before] = [begun, sent]
     for (let due = from; (due = from + ((sent - before) / perSecond) * 1000) < now && sent - answered < width; )
       send(sent & 65_535, due)
-    if (now < end) setTimeout(pace, 1)
+    // Timers of a millisecond would send in bursts, whose last question waits for all before it.
+    if (now < end) setImmediate(pace)
   }
   if (perSecond > 0) pace()
 }

@@ -41,7 +41,7 @@ export interface NodeAgentOptions {
   readonly networkTransport: Transport
   readonly config?: Partial<KubeletConfig>
   readonly ingress?: IngressSettings
-  /** Bookmarks let a watch over a real network resume. Default: false. */
+  /** The API is another process's: bookmarks let a watch resume, and caches keep what they need alone. Default: false. */
   readonly bookmarks?: boolean
 }
 export interface ClusterNode {
@@ -58,11 +58,11 @@ export interface ClusterNode {
 export async function startNode(options: NodeAgentOptions): Promise<ClusterNode> {
   const { name, ports, clock, random, network, bookmarks = false } = options
   const log = options.log.child({ node: name })
-  const informersOver = (transport: Transport, userAgent: string) => {
+  const informersOver = (transport: Transport, userAgent: string, lean: boolean) => {
     const client = createClient(transport, { userAgent })
-    return { client, informers: createInformerFactory({ client, clock, random, log, bookmarks }) }
+    return { client, informers: createInformerFactory({ client, clock, random, log, bookmarks, lean }) }
   }
-  const own = informersOver(options.kubeletTransport, 'kubelet')
+  const own = informersOver(options.kubeletTransport, 'kubelet', false)
   const { dnsAddresses, domain } = network
   const kubelet = await startKubelet({
     ...own,
@@ -75,7 +75,7 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
   })
   const { dataplane, dnsSockets, podNetwork, edge, outgoing } = ports
   const wanted = [dataplane, dnsSockets, podNetwork, edge].some((port) => port !== undefined)
-  const shared = wanted ? informersOver(options.networkTransport, 'kube-proxy') : undefined
+  const shared = wanted ? informersOver(options.networkTransport, 'kube-proxy', bookmarks) : undefined
   const pool = (network.loadBalancerPool ?? []).flatMap((text) => parseIpRange(text) ?? [])
   let proxy: Proxy | undefined
   let dns: DnsServer | undefined

@@ -12,6 +12,7 @@ import { createClient } from '../client/api-client.ts'
 import type { Client } from '../client/client.ts'
 import { createInformerFactory, type InformerFactory } from '../client/informer.ts'
 import { removeNode } from '../host/cleanup.ts'
+import { growHeapSlowly } from '../host/heap.ts'
 import { connectionServer, type HttpServer } from '../host/http-server.ts'
 import { createHttpTransport } from '../host/http-transport.ts'
 import { instanceOf } from '../host/instance.ts'
@@ -80,6 +81,8 @@ async function start(
   onProgress: (text: string) => void,
   undo: (() => unknown)[],
 ): Promise<Serving> {
+  // The machine is its pods'.
+  growHeapSlowly()
   const { dataDir, node } = options
   const instance = instanceOf(dataDir)
   const log = openLog(dataDir)

@@ -184,6 +184,28 @@ describe('informer factory', () => {
     expect(factory.metadata(notes)).toBe(whole)
     factory.stop()
   })
+  it('a lean one keeps no managed fields, and its indexes follow', async () => {
+    const { options, create, resource } = setup()
+    const managedFields = [{ manager: 'm', operation: 'Update' }]
+    const a = await resource.create({ metadata: { name: 'a', namespace: 'ns', managedFields } } as never)
+    expect(a.metadata.managedFields).toEqual(managedFields)
+    await create('b')
+    const factory = createInformerFactory({ ...options, lean: true })
+    const cache = factory.informer(notes)
+    const byX = cache.index((note) => [note.data?.['x'] ?? 'none', 'all'])
+    await cache.synced
+    expect(cache.get('a', 'ns')?.metadata).not.toHaveProperty('managedFields')
+    const having = (value: string) => names(byX.get(value))
+    expect([having('none'), byX.count('all'), byX.count('1')]).toEqual([['a', 'b'], 2, 0])
+    await resource.update({ ...a, data: { x: '1' } })
+    await cache.until(() => byX.has('1'))
+    expect([having('none'), having('1'), byX.count('1')]).toEqual([['b'], ['a'], 1])
+    expect(byX.get('1')[0]?.data).toEqual({ x: '1' })
+    await resource.delete('b', 'ns')
+    await cache.until(() => cache.size === 1)
+    expect([having('none'), byX.has('none'), byX.count('all')]).toEqual([[], false, 1])
+    factory.stop()
+  })
   it('shares one informer per kind and selection', async () => {
     const { api, options, create } = setup()
     await create('a')

@@ -88,6 +88,8 @@ export interface InformerOptions<T extends KubeObject> {
   readonly keep?: (object: T) => T
 }
 
+/** Text that is parsed at once is garbage at once. */
+const leanPageSize = 500
 const firstRetryMs = 100
 const lastRetryMs = 30_000
 /** Without bookmarks a watch should rather not end: 23 days, about the longest that a timer can wait. */
@@ -95,7 +97,8 @@ const longWatchSeconds = 2_000_000
 
 class IndexMap<T extends KubeObject> implements Index<T> {
   private readonly by: IndexBy<T>
-  private readonly entries = new Map<string, Map<string, T>>()
+  /** One object stands for itself: of values that one object alone has there may be ten times as many as objects. */
+  private readonly entries = new Map<string, T | Map<string, T>>()
   /** The last answer by value, dropped on change: reconciles ask for the same list again and again. */
   private readonly lists = new Map<string, readonly T[]>()
   constructor(by: IndexBy<T>) {
@@ -106,7 +109,7 @@ class IndexMap<T extends KubeObject> implements Index<T> {
     if (known !== undefined) return known
     const entry = this.entries.get(value)
     if (entry === undefined) return none as readonly never[]
-    const list = [...entry.values()]
+    const list = entry instanceof Map ? [...entry.values()] : [entry]
     this.lists.set(value, list)
     return list
   }
@@ -114,7 +117,8 @@ class IndexMap<T extends KubeObject> implements Index<T> {
     return this.entries.has(value)
   }
   count(value: string): number {
-    return this.entries.get(value)?.size ?? 0
+    const entry = this.entries.get(value)
+    return entry instanceof Map ? entry.size : entry === undefined ? 0 : 1
   }
   values(): Iterable<string> {
     return this.entries.keys()
@@ -124,19 +128,39 @@ class IndexMap<T extends KubeObject> implements Index<T> {
     const after = object === undefined ? none : this.by(object)
     for (const value of before) {
       this.lists.delete(value)
-      if (after.includes(value)) continue
-      const entry = this.entries.get(value)
-      entry?.delete(key)
-      if (entry?.size === 0) this.entries.delete(value)
+      if (!after.includes(value)) this.remove(value, key)
     }
     if (object === undefined) return
     for (const value of after) {
       this.lists.delete(value)
       const entry = this.entries.get(value)
-      if (entry === undefined) this.entries.set(value, new Map([[key, object]]))
-      else entry.set(key, object)
+      if (entry instanceof Map) entry.set(key, object)
+      else if (entry === undefined || keyOf(entry) === key) this.entries.set(value, object)
+      else
+        this.entries.set(
+          value,
+          new Map([
+            [keyOf(entry), entry],
+            [key, object],
+          ]),
+        )
     }
   }
+  private remove(value: string, key: string): void {
+    const entry = this.entries.get(value)
+    if (entry instanceof Map) {
+      entry.delete(key)
+      if (entry.size > 0) return
+    } else if (entry === undefined || keyOf(entry) !== key) return
+    this.entries.delete(value)
+  }
+}
+
+/** An object without the record of who wrote which field. */
+function withoutManagedFields<T extends KubeObject>(object: T): T {
+  if (object.metadata.managedFields === undefined) return object
+  const { managedFields: _, ...metadata } = object.metadata
+  return Object.freeze({ ...object, metadata: Object.freeze(metadata) })
 }
 
 class CachingInformer<T extends KubeObject> implements Informer<T> {
@@ -335,8 +359,12 @@ export function createInformerFactory(options: {
   readonly random: Random
   readonly log: Log
   readonly bookmarks?: boolean
+  /** For caches whose objects nobody shares: no managed fields, and lists in small pages. Default false. */
+  readonly lean?: boolean
 }): InformerFactory {
   const informers = new Map<string, Informer<never>>()
+  const lean = <T extends KubeObject>() =>
+    options.lean === true ? { keep: withoutManagedFields<T>, pageSize: leanPageSize } : {}
   const idOf = (kind: Pick<Kind, 'group' | 'version' | 'plural'>, selection: Selection) => {
     const { namespace = '', labelSelector = '', fieldSelector = '' } = selection
     return [apiVersionOf(kind), kind.plural, namespace, labelSelector, fieldSelector].join('|')
@@ -351,7 +379,7 @@ export function createInformerFactory(options: {
   }
   return {
     informer: <T extends KubeObject>(kind: Kind<T>, selection: Selection = {}) =>
-      get(idOf(kind, selection), () => createInformer({ ...options, kind, selection })),
+      get(idOf(kind, selection), () => createInformer({ ...options, ...lean<T>(), kind, selection })),
     metadata(kind: Kind) {
       const id = idOf(kind, {})
       if (informers.has(id)) return get(id, () => createInformer({ ...options, kind }))
