@@ -84,7 +84,8 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
   if (shared !== undefined) {
     const { informers } = shared
     if (podNetwork !== undefined) routes = startPodRoutes({ informers, podNetwork, clock, log, nodeName: name })
-    if (dataplane !== undefined)
+    if (dataplane !== undefined) {
+      const { missing } = await ports.host.facts()
       proxy = startProxy({
         informers,
         dataplane,
@@ -96,8 +97,10 @@ export async function startNode(options: NodeAgentOptions): Promise<ClusterNode>
         ownAddresses: dnsAddresses,
         ...(edge === undefined ? {} : { edge }),
         recorder: createEventRecorder({ client: own.client, clock, log, component: 'kube-proxy', host: name }),
+        unsupported: missing.includes('no SCTP') ? ['SCTP'] : [],
         ...(pool.length === 0 ? {} : { loadBalancerPool: pool }),
       })
+    }
     if (dnsSockets !== undefined && dnsAddresses.length > 0)
       dns = startDns({
         informers,

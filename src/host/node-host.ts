@@ -117,7 +117,9 @@ function topology(): MachineFacts['topology'] {
 function missingFeatures(): string[] {
   const fileSystems = text('/proc/filesystems')
   const missing: string[] = []
-  if (!/^SCTP\b/m.test(text('/proc/net/protocols'))) missing.push('no SCTP')
+  // A module is loaded when it is first asked for.
+  const modules = text(`/lib/modules/${os.release()}/modules.dep`)
+  if (!/^SCTP\b/m.test(text('/proc/net/protocols')) && !/\/sctp\.ko/.test(modules)) missing.push('no SCTP')
   if (!/\bnfs4?$/m.test(fileSystems)) missing.push('no NFS client')
   if (!existsSync('/proc/net/if_inet6')) missing.push('no IPv6')
   if (!/\boverlay$/m.test(fileSystems)) missing.push('no overlayfs')

@@ -44,6 +44,7 @@ async function start(pool?: string) {
     serviceCidrs: [],
     ownAddresses: [],
     edge,
+    unsupported: ['SCTP'],
     recorder: createEventRecorder({ client: made.client, clock, log, component: 'kube-proxy', host: 'here' }),
     ...(pool === undefined ? {} : { loadBalancerPool: [parseIpRange(pool) as IpRange] }),
   })
@@ -104,6 +105,32 @@ it('a health check node port that a program of the machine has: an event tells i
       'FailedToStartServiceHealthcheck',
       expect.stringMatching(/^node here failed to start healthcheck "default\/lb" on port 30100: /),
     ],
+  ])
+})
+
+it('a protocol that the kernel does not know: an event tells it, once for each Service', async () => {
+  const { client, advance, slice } = await start()
+  for (const [name, protocol] of [
+    ['signals', 'SCTP'],
+    ['web', 'TCP'],
+  ])
+    await client.resource(services).create({
+      metadata: { name, namespace: 'default' },
+      spec: { ports: [{ port: 80, protocol }] },
+    } as never)
+  await advance()
+  await slice('signals', 'here')
+  const { items } = await client.resource(events).list({ namespace: 'default' })
+  expect(
+    items.map(({ type, reason, count, message, involvedObject }) => [
+      type,
+      reason,
+      count,
+      message,
+      involvedObject.name,
+    ]),
+  ).toEqual([
+    ['Warning', 'ProtocolNotSupported', 1, 'node here cannot serve SCTP ports: its kernel has no SCTP', 'signals'],
   ])
 })
 

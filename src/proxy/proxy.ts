@@ -12,7 +12,7 @@ import type { EventRecorder } from '../client/event-recorder.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Dataplane, PolicyRule, ServiceRule } from '../ports/dataplane.ts'
+import type { Dataplane, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
 import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import { announcerOf, announcersFor, announcingNodes } from './announcers.ts'
@@ -34,6 +34,8 @@ export interface ProxyOptions {
   readonly edge?: HttpEdge
   /** Tells users what this node cannot do for a Service. */
   readonly recorder?: EventRecorder
+  /** Protocols that the kernel of this machine does not know. Default: none. */
+  readonly unsupported?: readonly Protocol[]
   /** Load balancer addresses that this cluster's nodes answer on their link, one node for each. Default: none. */
   readonly loadBalancerPool?: readonly IpRange[]
 }
@@ -51,6 +53,20 @@ const noPolicies: readonly PolicyRule[] = []
 const zoneLabel = 'topology.kubernetes.io/zone'
 /** A refused transaction is tried again after this long, or at the next change. */
 const retryMs = 1000
+
+/** Tells users, once for each Service, of a protocol that this node's kernel does not know. */
+function tellOnce({ nodeName, recorder, unsupported = [] }: ProxyOptions) {
+  const told = new Map<string, string>()
+  return (key: string, service: Service | undefined): void => {
+    const lacking = unsupported.filter((name) => service?.spec.ports?.some(({ protocol }) => protocol === name))
+    if (service === undefined || lacking.length === 0) return void told.delete(key)
+    const what = `${service.metadata.uid} ${lacking.join()}`
+    if (told.get(key) === what) return
+    told.set(key, what)
+    const message = `node ${nodeName} cannot serve ${lacking.join(', ')} ports: its kernel has no ${lacking.join(', ')}`
+    recorder?.event(service, 'Warning', 'ProtocolNotSupported', message)
+  }
+}
 
 /** Starts the proxy; nothing is applied before the first lists are in. */
 export function startProxy(options: ProxyOptions): Proxy {
@@ -124,8 +140,10 @@ export function startProxy(options: ProxyOptions): Proxy {
     return policyRules
   }
 
+  const tellUnsupported = tellOnce(options)
   function replan(key: string): void {
     const service: Service | undefined = serviceInformer.byKey(key)
+    tellUnsupported(key, service)
     const rules = service === undefined ? [] : planService(service, slicesOf.get(key), node)
     health?.set(key, service === undefined ? undefined : planHealthCheck(service, slicesOf.get(key), node))
     const old = planned.get(key) ?? []
