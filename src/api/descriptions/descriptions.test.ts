@@ -7,8 +7,17 @@ import { descriptionOf, textKey, texts } from './all.ts'
 
 interface Definition {
   readonly description?: string
-  readonly properties?: Readonly<Record<string, { readonly description?: string }>>
+  readonly properties?: Readonly<Record<string, Property>>
 }
+interface Property {
+  readonly description?: string
+  readonly allOf?: readonly { readonly $ref: string }[]
+}
+/** What kubectl explain prints of a field: its own text, then that of its type. */
+const textsOf = ({ description, allOf = [] }: Property): (string | undefined)[] =>
+  [description, ...allOf.map(({ $ref }) => definitions.get($ref.split('/').at(-1) ?? '')?.description)].filter(
+    (text) => text !== undefined,
+  )
 const api = describeApi(builtinKinds as unknown as readonly never[], bodyKinds, descriptionOf)
 const definitions = new Map<string, Definition>()
 for (const name of openApiV3Names(api)) {
@@ -38,10 +47,18 @@ it('describes every field of the kinds of every day, down to their spec and stat
       if (textKey(name) !== key || !/\.v[12]\./.test(name)) continue
       if (description === undefined) silent.push(name)
       for (const [field, schema] of Object.entries(properties))
-        if (schema.description === undefined && !legacy.test(field)) silent.push(`${name} ${field}`)
+        if (textsOf(schema).length === 0 && !legacy.test(field)) silent.push(`${name} ${field}`)
     }
   }
   expect(silent).toEqual([])
+})
+it('says nothing twice', () => {
+  const doubled = [...definitions].flatMap(([name, { properties = {} }]) =>
+    Object.entries(properties)
+      .filter(([, property]) => new Set(textsOf(property)).size < textsOf(property).length)
+      .map(([field]) => `${name} ${field}`),
+  )
+  expect(doubled).toEqual([])
 })
 it('leaves custom resources to their authors', () => {
   expect(descriptionOf('com.example.stable.v1.CronTab', '')).toBeUndefined()

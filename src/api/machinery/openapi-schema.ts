@@ -136,8 +136,11 @@ export function createDefinitions(
 
   function property(name: string, field: Field, owner: ObjectSchema): JsonObject {
     const body = refer(field.schema)
+    const text = field.description ?? textOf(owner.name, name)
+    // kubectl explain prints the field's text and then the type's.
+    const typeText = typeof body.$ref === 'string' ? textOf(body.$ref.slice(prefix.length), '') : undefined
     const extra: Out = {
-      ...describe(field.description ?? textOf(owner.name, name)),
+      ...describe(text === typeText ? undefined : text),
       ...(field.patchStrategy === undefined ? {} : { 'x-kubernetes-patch-strategy': field.patchStrategy }),
       ...mapKey(field.mapType),
       ...field.extensions,
