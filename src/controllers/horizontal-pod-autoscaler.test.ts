@@ -144,9 +144,19 @@ afterEach(async () => {
   cluster = undefined
 })
 /** CPU use of each pod of "web", in millicores; undefined: there is no metrics API. */
-async function start(usage: () => number | undefined) {
+async function start(
+  usage: () => number | undefined,
+  metrics: readonly object[] = [
+    { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } },
+  ],
+  /** What aggregated metrics APIs answer, by path. */
+  aggregated: (path: string) => readonly object[] | undefined = () => undefined,
+) {
   const wire = (inner: Transport): Transport => ({
     async send(request) {
+      const answer = aggregated(request.path)
+      if (answer !== undefined)
+        return { status: 200, headers: {}, body: new TextEncoder().encode(JSON.stringify({ items: answer })) }
       if (!request.path.startsWith('/apis/metrics.k8s.io/')) return inner.send(request)
       const now = usage()
       if (now === undefined) return inner.send(request)
@@ -181,9 +191,7 @@ async function start(usage: () => number | undefined) {
       scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' },
       maxReplicas: 10,
       behavior: { scaleDown: { stabilizationWindowSeconds: 60 } },
-      metrics: [
-        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } },
-      ],
+      metrics,
     } as never,
   })
   await cluster.advance(15_000)
@@ -227,6 +235,60 @@ describe('the controller', () => {
     await test.client.resource(deployments).delete('web', 'default')
     await test.advance(15_000)
     expect((await statusOf(test)).conditions?.[0]).toMatchObject({ type: 'AbleToScale', reason: 'FailedGetScale' })
+  })
+  it.each<[string, object, string, (name: string) => readonly object[], number, object]>([
+    [
+      'of its pods',
+      { type: 'Pods', pods: { metric: { name: 'queue' }, target: { type: 'AverageValue', averageValue: '1' } } },
+      '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods/*/queue?labelSelector=app%3Dweb',
+      (name) => [{ describedObject: { name }, value: '2500m' }],
+      5,
+      { pods: { metric: { name: 'queue' }, current: { averageValue: '2500m' } } },
+    ],
+    [
+      'of an object',
+      {
+        type: 'Object',
+        object: {
+          metric: { name: 'rps', selector: { matchLabels: { verb: 'GET' } } },
+          describedObject: { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', name: 'front' },
+          target: { type: 'Value', value: '100' },
+        },
+      },
+      '/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/ingresses.networking.k8s.io/front/rps?metricLabelSelector=verb%3DGET',
+      () => [{ describedObject: { name: 'front' }, value: '300' }],
+      // three times as many at each look, up to the most
+      10,
+      { object: { describedObject: { kind: 'Ingress' }, current: { value: '300' } } },
+    ],
+    [
+      'that is nobody’s here',
+      { type: 'External', external: { metric: { name: 'jobs' }, target: { type: 'AverageValue', averageValue: '5' } } },
+      '/apis/external.metrics.k8s.io/v1beta1/namespaces/default/jobs',
+      () => [{ value: '12' }, { value: '8' }],
+      4,
+      { external: { metric: { name: 'jobs' }, current: { averageValue: '5' } } },
+    ],
+  ])('follows a metric %s', async (_name, metric, path, values, size, current) => {
+    const asked = new Set<string>()
+    let named: readonly Pod[] = []
+    const test = await start(
+      () => undefined,
+      [metric],
+      (at) => {
+        if (!at.startsWith('/apis/custom.metrics') && !at.startsWith('/apis/external.metrics')) return undefined
+        asked.add(at)
+        const timestamp = formatTime(cluster?.clock.now() ?? 0)
+        const items = path.includes('/pods/') ? named.flatMap(({ metadata: { name } }) => values(name)) : values('')
+        return items.map((item) => ({ ...item, timestamp }))
+      },
+    )
+    named = await test.all(pods)
+    await test.advance(15_000)
+    expect([...asked]).toEqual([path])
+    expect(await sizeOf(test)).toBe(size)
+    expect((await statusOf(test)).conditions?.[1]).toMatchObject({ status: 'True', reason: 'ValidMetricFound' })
+    expect((await statusOf(test)).currentMetrics).toMatchObject([current])
   })
   it('keeps the target within its bounds without metrics, and leaves zero alone', async () => {
     const test = await start(() => undefined)
