@@ -176,6 +176,15 @@ const cpus: Field = (value, into, complain) => {
   }
 }
 
+const enforceable = [
+  'none',
+  'pods',
+  'system-reserved',
+  'kube-reserved',
+  'system-reserved-compressible',
+  'kube-reserved-compressible',
+]
+
 const fields: Readonly<Record<string, Field>> = {
   staticPodPath: text('staticPodPath'),
   staticPodURL: text('staticPodUrl'),
@@ -192,6 +201,15 @@ const fields: Readonly<Record<string, Field>> = {
   registerWithTaints: taints,
   systemReserved: table('systemReserved', reservation),
   kubeReserved: table('kubeReserved', reservation),
+  enforceNodeAllocatable: (value, into, complain) => {
+    if (!isTexts(value)) return complain('expected a list of texts')
+    const unknown = value.filter((one) => !enforceable.includes(one))
+    if (unknown.length > 0) return complain(`unknown ${unknown.join(', ')}; there are ${enforceable.join(', ')}`)
+    if (value.includes('none') && value.length > 1) return complain('"none" stands alone')
+    into.enforceNodeAllocatable = value
+  },
+  systemReservedCgroup: text('systemReservedCgroup' as KeyOf<string>),
+  kubeReservedCgroup: text('kubeReservedCgroup' as KeyOf<string>),
   reservedSystemCPUs: cpus,
   cpuManagerPolicy: oneOf('cpuManagerPolicy', 'none', 'static'),
   topologyManagerPolicy: oneOf('topologyManagerPolicy', ...topologyPolicies),
@@ -228,14 +246,14 @@ const others = new Set(
   `address allowPrivileged authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
   containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
   cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
-  enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
+  enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
   imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
-  kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeReservedCgroup kubeletCgroups localStorageCapacityIsolation logging
+  kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeletCgroups localStorageCapacityIsolation logging
   makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memorySwap memoryThrottlingFactor nodeStatusMaxImages oomScoreAdj podCIDR
   podsPerCore port protectKernelDefaults qosReserved readOnlyPort registryBurst
   registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
-  singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups systemReservedCgroup
+  singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups
   tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile
   topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
     .split(/\s+/)
@@ -291,6 +309,14 @@ function contradictions(draft: Draft): string[] {
   if (critical > grace) found.push('shutdownGracePeriodCriticalPods: must not be longer than shutdownGracePeriod')
   if (grace > 0 && (draft.shutdownGraceByPriority?.length ?? 0) > 0)
     found.push('shutdownGracePeriodByPodPriority: cannot be set together with shutdownGracePeriod')
+  const { enforceNodeAllocatable = [] } = draft
+  for (const [key, field] of [
+    ['system-reserved', 'systemReservedCgroup'],
+    ['kube-reserved', 'kubeReservedCgroup'],
+  ] as const)
+    for (const name of [key, `${key}-compressible`])
+      if (enforceNodeAllocatable.includes(name) && !draft[field])
+        found.push(`${field}: must be specified when "${name}" contained in enforceNodeAllocatable`)
   if (draft.serializeImagePulls === true && (draft.maxParallelImagePulls ?? 1) > 1)
     found.push('maxParallelImagePulls: cannot be larger than 1 unless serializeImagePulls is false')
   return found

@@ -122,14 +122,15 @@ export function createCgroups(
     }
     made.add(full)
   }
-  const write = async (path: string, resources: CgroupResources): Promise<void> => {
+  const writeAt = async (full: string, resources: CgroupResources): Promise<void> => {
     for (const { controller, file, value } of planWrites(layout.version, resources)) {
       const base = layout.pathOf(controller)
-      const target = base === undefined ? undefined : join(below(base, path), file)
+      const target = base === undefined ? undefined : join(base, full, file)
       // The kernel may lack a controller (hugetlb, pids): what it cannot hold is not asked of it.
       if (target !== undefined && existsSync(target)) await set(target, value)
     }
   }
+  const write = (path: string, resources: CgroupResources) => writeAt(join(root, path), resources)
   const processes = async (folder: string): Promise<number[]> => {
     const own = ((await read(join(folder, 'cgroup.procs'))) ?? '').split('\n').filter(Boolean).map(Number)
     const nested = await Promise.all((await children(folder)).map((name) => processes(join(folder, name))))
@@ -177,6 +178,11 @@ export function createCgroups(
       await write(path, resources)
     },
     update: write,
+    async limit(path, resources) {
+      if (!layout.all.some(({ mountPoint }) => existsSync(join(mountPoint, path)))) return false
+      await writeAt(path, resources)
+      return true
+    },
     remove: removeAt,
     removeAll: () => removeAt('/'),
     kill: killAt,

@@ -24,6 +24,11 @@ export interface KubeletConfig {
   /** Kept from pods: reserved for the system and for us. */
   readonly systemReserved: Readonly<Record<string, string>>
   readonly kubeReserved: Readonly<Record<string, string>>
+  /** On whom these amounts are enforced: pods, system-reserved, kube-reserved, and the latter with -compressible (CPU alone). */
+  readonly enforceNodeAllocatable: readonly string[]
+  /** Groups of the machine whose limits the reserved amounts are, where that is enforced. */
+  readonly systemReservedCgroup: string | undefined
+  readonly kubeReservedCgroup: string | undefined
   readonly containerLogMaxBytes: number
   readonly containerLogMaxFiles: number
   /** One pull at a time, whatever maxParallelImagePulls says. */
@@ -91,6 +96,9 @@ export const defaultKubeletConfig: KubeletConfig = {
   nodeTaints: [],
   systemReserved: {},
   kubeReserved: {},
+  enforceNodeAllocatable: ['pods'],
+  systemReservedCgroup: undefined,
+  kubeReservedCgroup: undefined,
   containerLogMaxBytes: 10 * 2 ** 20,
   containerLogMaxFiles: 5,
   serializeImagePulls: false,

@@ -18,6 +18,7 @@ export async function prepareNode(context: KubeletContext): Promise<void> {
     disk.mkdir(`${config.rootDirectory}/seccomp`),
     prepareSecrets(context),
     prepareCgroups(context),
+    limitReserved(context),
   ])
 }
 async function prepareSecrets({ disk, config }: KubeletContext): Promise<void> {
@@ -29,17 +30,39 @@ async function prepareSecrets({ disk, config }: KubeletContext): Promise<void> {
 }
 /** Pods as a whole get no more than what is not reserved for the system and for us. */
 export function podsCgroup(
-  config: Reserved,
+  config: Reserved & Pick<KubeletConfig, 'enforceNodeAllocatable'>,
   cpu: string | undefined,
   memoryBytes: number,
   pidsMax: number,
 ): CgroupResources {
   const reserved = (name: string) => amount(config.systemReserved, name) + amount(config.kubeReserved, name)
-  const [memory, pids] = [reserved('memory'), reserved('pid')]
+  const enforced = config.enforceNodeAllocatable.includes('pods')
+  const [memory, pids] = enforced ? [reserved('memory'), reserved('pid')] : [0, 0]
   return {
     cpuShares: cpuShares(amount({ cpu: cpu ?? '0' }, 'cpu')),
     memoryBytes: memory === 0 ? -1 : Math.max(0, memoryBytes - memory),
     ...(pids === 0 ? {} : { pidsMax: Math.max(1, pidsMax - pids) }),
+  }
+}
+/** What is reserved for the system and for us is their limit too, where that is asked for. Throws where a group is missing. */
+async function limitReserved({ host, config }: KubeletContext): Promise<void> {
+  for (const [key, reserved, cgroup, title] of [
+    ['system-reserved', config.systemReserved, config.systemReservedCgroup, 'System'],
+    ['kube-reserved', config.kubeReserved, config.kubeReservedCgroup, 'Kube'],
+  ] as const) {
+    const whole = config.enforceNodeAllocatable.includes(key)
+    if (cgroup === undefined || !(whole || config.enforceNodeAllocatable.includes(`${key}-compressible`))) continue
+    if (!(await host.cgroups.limit(cgroup, reservedResources(reserved, whole))))
+      throw new Error(`Failed to enforce ${title} Reserved Cgroup Limits on "${cgroup}": cgroup does not exist`)
+  }
+}
+/** Limits of a group for which so much is reserved; not `whole`: of what can be pressed together only. */
+export function reservedResources(reserved: Readonly<Record<string, string>>, whole: boolean): CgroupResources {
+  const [cpu, memory, pids] = ['cpu', 'memory', 'pid'].map((name) => amount(reserved, name)) as [number, number, number]
+  return {
+    ...(cpu === 0 ? {} : { cpuShares: cpuShares(cpu) }),
+    ...(memory === 0 || !whole ? {} : { memoryBytes: memory }),
+    ...(pids === 0 || !whole ? {} : { pidsMax: pids }),
   }
 }
 type Reserved = Pick<KubeletConfig, 'systemReserved' | 'kubeReserved'>

@@ -66,6 +66,8 @@ export interface Cgroups {
   ensure(path: string, resources: CgroupResources): Promise<void>
   /** Sets what is given; DiskError-like failures (too small a memory limit) are thrown as Error with the cause. */
   update(path: string, resources: CgroupResources): Promise<void>
+  /** The same for a group of the machine's, by its whole path ('/system.slice'); false where there is none. */
+  limit(path: string, resources: CgroupResources): Promise<boolean>
   /** Kills what is left in it and below, then removes it and its children; no error when absent. */
   remove(path: string): Promise<void>
   /** KILL to every process in it and below. */

@@ -112,6 +112,7 @@ function simCgroups(world: SimWorld, runtime: SimRuntime): Cgroups {
       })
       if (resources.memoryBytes !== undefined) limits.set(path, resources.memoryBytes)
     },
+    limit: () => Promise.resolve(false),
     async update(path, resources) {
       if (!limits.has(path)) throw new Error(`no cgroup ${path}`)
       if (resources.memoryBytes !== undefined) limits.set(path, resources.memoryBytes)

@@ -1,10 +1,12 @@
 // A machine and a prober for unit tests.
-import type { InterfaceUsage, MachineFacts, NodeHost, NodeUsage } from '../../ports/node-host.ts'
+import type { CgroupResources, InterfaceUsage, MachineFacts, NodeHost, NodeUsage } from '../../ports/node-host.ts'
 import type { ConnectAnswer, HttpProbeAnswer, Prober } from '../../ports/prober.ts'
 
 export interface FakeHost extends NodeHost {
   /** Paths of the cgroups that exist. */
   readonly paths: Set<string>
+  /** What groups of the machine were limited to. */
+  readonly limits: Map<string, CgroupResources>
   /** What usage() answers. */
   load: NodeUsage
   /** What networkUsage() answers of a fake sandbox's process. */
@@ -17,6 +19,7 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
   const paths = new Set<string>()
   const host: FakeHost = {
     paths,
+    limits: new Map(),
     facts: () =>
       Promise.resolve({
         hostname: 'host',
@@ -55,6 +58,10 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
       parentFor: (path) => path,
       ensure: (path) => Promise.resolve(void paths.add(path)),
       update: () => Promise.resolve(),
+      limit(path, resources) {
+        host.limits.set(path, resources)
+        return Promise.resolve(path !== '/absent')
+      },
       remove: (path) => Promise.resolve(void paths.delete(path)),
       kill: () => Promise.resolve(),
       stats: () => Promise.resolve(undefined),
