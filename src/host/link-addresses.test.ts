@@ -52,7 +52,7 @@ describe.runIf(isRoot)('addresses on a link', () => {
       ip link add v0 netns ${node} type veth peer name v1 netns ${neighbour}
       ip -n ${node} addr add 192.0.2.1/24 dev v0; ip -n ${node} addr add fd02::1/64 dev v0 nodad; ip -n ${node} link set v0 up
       ip -n ${neighbour} addr add 192.0.2.2/24 dev v1; ip -n ${neighbour} addr add fd02::2/64 dev v1 nodad
-      ip -n ${neighbour} link set v1 up; ip -n ${node} -6 route add default via fd02::2
+      ip -n ${neighbour} link set v1 up
       ip -n ${node} link set lo up; ip -n ${node} addr add 10.96.0.10/32 dev lo`)
   }, 60_000)
   afterAll(() => {

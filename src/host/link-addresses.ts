@@ -1,5 +1,5 @@
 // Load balancer addresses that this node answers for: they stand on our own device (or the loopback device), and the kernel
-// then answers ARP for them on every link. NDP is stricter: IPv6 addresses stand on the link of the default route itself,
+// then answers ARP for them on every link. NDP is stricter: IPv6 addresses stand on the links that lead to them,
 // deprecated, so that nothing is sent from them. An address has a lifetime that we renew: the kernel takes away what a cox
 // that has died held, by the time another node answers for it.
 import type { Log } from '../ports/log.ts'
@@ -48,9 +48,13 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
   let present: Set<string> | undefined
   let timer: NodeJS.Timeout | undefined
   let queue: Promise<void> = Promise.resolve()
-  async function defaultLinks(): Promise<readonly string[]> {
-    const routes = parseIpList<{ readonly dev?: string }>(await run('ip', '-j', '-6', 'route', 'show', 'default'))
-    return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))]
+  /** Where neighbours may ask for an address: the links of its own network, and that of the default route. */
+  async function linksTo(address: string): Promise<readonly string[]> {
+    const shown = await run('ip', '-j', '-6', 'route', 'show', 'match', address)
+    const links = parseIpList<{ readonly dev?: string }>(shown).flatMap(({ dev }) => (dev === undefined ? [] : [dev]))
+    if (links.length === 0)
+      log.warn('no IPv6 route leads to a load balancer address: no link announces it', { address })
+    return [...new Set(links)]
   }
   async function add(address: string): Promise<void> {
     const valid = ['valid_lft', String(lifetimeSeconds), 'preferred_lft']
@@ -68,14 +72,14 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
         String(lifetimeSeconds),
       )
     else
-      for (const link of await defaultLinks())
+      for (const link of await linksTo(address))
         await run('ip', 'address', 'replace', `${address}/128`, 'dev', link, 'nodad', ...valid, '0')
   }
   /** One that has had its time is gone already. */
   async function remove(address: string): Promise<void> {
     if (!isSix(address)) await run('ip', 'address', 'flush', 'dev', device, 'to', `${address}/32`)
     else
-      for (const link of await defaultLinks())
+      for (const link of await linksTo(address))
         await run('ip', '-6', 'address', 'flush', 'dev', link, 'to', `${address}/128`)
   }
   const complain = (what: string) => (error: unknown) =>
