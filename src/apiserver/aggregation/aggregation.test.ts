@@ -39,7 +39,7 @@ interface Seen {
   readonly peer: string
 }
 /** A server for wardle.example.com/v1, with a certificate for the name of its Service. */
-async function backend() {
+async function backend(more: readonly object[] = [], restless = false) {
   const seen: Seen[] = []
   const certificate = openIdentity({ directory }).serving('wardle', { dnsNames: ['api.default.svc'] })
   const documents: Record<string, object> = {
@@ -49,6 +49,7 @@ async function backend() {
       resources: [
         { name: 'flunders', singularName: 'flunder', namespaced: true, kind: 'Flunder', verbs: ['get', 'list'] },
         { name: 'flunders/status', singularName: '', namespaced: true, kind: 'Flunder', verbs: ['get'] },
+        ...more,
       ],
     },
     [`/openapi/v3${group}`]: { openapi: '3.0.0', paths: { [`${group}/flunders`]: {} } },
@@ -72,6 +73,7 @@ async function backend() {
     const peer = String((request.socket as TLSSocket).getPeerCertificate().subject.CN)
     const url = request.url ?? ''
     seen.push({ method: request.method ?? '', url, headers: request.headersDistinct, peer })
+    if (restless && url.startsWith('/openapi/v3')) Object.assign(documents[url] ?? {}, { 'x-asked': seen.length })
     const document = documents[url]
     response.statusCode = document === undefined ? (url.includes('/flunders') ? 200 : 404) : 200
     response.setHeader('content-type', 'application/json')
@@ -250,4 +252,33 @@ it('publishes whom servers behind it may believe', async () => {
     'requestheader-client-ca-file': frontProxyOf()?.caPem,
     'requestheader-username-headers': '["X-Remote-User"]',
   })
+})
+
+it('a server that says something new each time is not asked all the time', async () => {
+  const { seen, port } = await backend([], true)
+  await service(port)
+  await register(port)
+  await available('Passed')
+  const checks = () => seen.filter(({ url }) => !url.includes('flunders'))
+  const before = checks().length
+  for (let i = 0; i < 40; i++) await server.call('GET', `${group}/namespaces/default/flunders`)
+  // The report of the first check may have led to a second one, of five questions.
+  expect(checks().length - before).toBeLessThanOrEqual(5)
+})
+
+it('lists parts of what is not served itself, as metrics servers have them', async () => {
+  const { port } = await backend([
+    { name: 'pods/queue', singularName: '', namespaced: true, kind: 'MetricValueList', verbs: ['get'] },
+  ])
+  await service(port)
+  await register(port)
+  await available('Passed')
+  const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
+  const { json } = await server.call('GET', '/apis', undefined, { headers: { accept } })
+  const found = (json['items'] as unknown as Loose[]).find(
+    (item) => (item['metadata'] as { readonly name?: unknown } | undefined)?.name === 'wardle.example.com',
+  )
+  const resources = found?.['versions']?.[0]?.['resources'] as unknown as Loose[]
+  expect(resources.map(({ resource }) => resource)).toEqual(['flunders', 'pods'])
+  expect(resources[1]).toMatchObject({ scope: 'Namespaced', verbs: [], subresources: [{ subresource: 'queue' }] })
 })

@@ -123,7 +123,8 @@ export function aggregation(server: ServerContext, client: Client): Extension {
 
   function enqueueLocal(): void {
     for (const { group, version } of localGroupVersions(server)) queue.add(`${version}.${group}`)
-    for (const entry of own?.all('') ?? []) queue.add(entry.name)
+    // What stands elsewhere is asked when its time has come: what one of them says must not make all be asked anew.
+    for (const { name } of own?.all('') ?? []) if (server.backends.named(name) === undefined) queue.add(name)
   }
   /** Checks those that stand behind a Service as soon as something about it changes. */
   function listenFor(
@@ -173,6 +174,7 @@ export function aggregation(server: ServerContext, client: Client): Extension {
       )
       await Promise.all(localGroupVersions(server).map((local) => reconcile(`${local.version}.${local.group}`)))
       enqueueLocal()
+      for (const { name } of server.backends.all()) queue.add(name)
     },
     async stop() {
       for (const stop of stops) stop()

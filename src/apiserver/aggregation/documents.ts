@@ -41,7 +41,11 @@ export async function readDocuments(server: ServerContext, backend: Backend): Pr
     ask(`/openapi/v3/apis/${group}/${version}`, 'application/json'),
     ask('/openapi/v2', 'application/json'),
   ])
-  return { resources, openApiV3, openApiV2 }
+  return {
+    resources,
+    openApiV3: typeof openApiV3?.['openapi'] === 'string' ? openApiV3 : undefined,
+    openApiV2: typeof openApiV2?.['swagger'] === 'string' ? openApiV2 : undefined,
+  }
 }
 
 interface GroupDiscovery {
@@ -70,32 +74,39 @@ interface OldResource {
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]
 }
-/** An APIResourceList in the new form. */
+/** An APIResourceList in the new form. Metrics servers list parts (`pods/queue`) of what they do not serve itself: it stands
+ * there without verbs. */
 function fromList(list: JsonObject | undefined): readonly JsonObject[] | undefined {
   if (list?.['kind'] !== 'APIResourceList') return undefined
   const resources = (list['resources'] ?? []) as unknown as readonly OldResource[]
   const kindOf = ({ group = '', version = '', kind = '' }: OldResource) => ({ group, version, kind })
-  return resources
-    .filter(({ name }) => !name.includes('/'))
-    .map((resource) => {
-      const parts = resources.filter(({ name }) => name.startsWith(`${resource.name}/`))
-      return {
-        resource: resource.name,
-        responseKind: kindOf(resource),
-        scope: resource.namespaced === true ? 'Namespaced' : 'Cluster',
-        singularResource: resource.singularName ?? '',
-        verbs: resource.verbs ?? [],
-        ...(resource.shortNames === undefined ? {} : { shortNames: resource.shortNames }),
-        ...(resource.categories === undefined ? {} : { categories: resource.categories }),
-        ...(parts.length === 0
-          ? {}
-          : {
-              subresources: parts.map((part) => ({
-                subresource: part.name.slice(resource.name.length + 1),
-                responseKind: kindOf(part),
-                verbs: part.verbs ?? [],
-              })),
-            }),
-      } as unknown as JsonObject
-    })
+  const byName = new Map<string, { own?: OldResource; readonly parts: OldResource[] }>()
+  for (const resource of resources) {
+    const [name = '', ...part] = resource.name.split('/')
+    const entry = byName.get(name) ?? { parts: [] }
+    byName.set(name, entry)
+    if (part.length === 0) entry.own = resource
+    else entry.parts.push(resource)
+  }
+  return [...byName].map(([name, { own, parts }]) => {
+    const shown = own ?? { name, namespaced: parts.some(({ namespaced }) => namespaced === true) }
+    return {
+      resource: name,
+      ...(own === undefined ? {} : { responseKind: kindOf(own) }),
+      scope: shown.namespaced === true ? 'Namespaced' : 'Cluster',
+      singularResource: own?.singularName ?? '',
+      verbs: own?.verbs ?? [],
+      ...(own?.shortNames === undefined ? {} : { shortNames: own.shortNames }),
+      ...(own?.categories === undefined ? {} : { categories: own.categories }),
+      ...(parts.length === 0
+        ? {}
+        : {
+            subresources: parts.map((part) => ({
+              subresource: part.name.slice(name.length + 1),
+              responseKind: kindOf(part),
+              verbs: part.verbs ?? [],
+            })),
+          }),
+    } as unknown as JsonObject
+  })
 }
