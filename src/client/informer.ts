@@ -382,8 +382,9 @@ export function createInformerFactory(options: {
       get(idOf(kind, selection), () => createInformer({ ...options, ...lean<T>(), kind, selection })),
     metadata(kind: Kind) {
       const id = idOf(kind, {})
-      if (informers.has(id)) return get(id, () => createInformer({ ...options, kind }))
-      return get(`${id}|metadata`, () => createInformer({ ...options, kind, keep: metadataAlone }))
+      return get(informers.has(id) ? id : `${id}|metadata`, () =>
+        createInformer({ ...options, kind, keep: metadataAlone }),
+      )
     },
     async synced() {
       await Promise.all([...informers.values()].map((informer) => informer.synced))
@@ -395,7 +396,5 @@ export function createInformerFactory(options: {
   }
 }
 
-function metadataAlone({ apiVersion, kind, metadata }: KubeObject): KubeObject {
-  const { managedFields: _, ...rest } = metadata
-  return freeze({ apiVersion, kind, metadata: rest } as KubeObject)
-}
+const metadataAlone = ({ apiVersion, kind, metadata }: KubeObject): KubeObject =>
+  withoutManagedFields(freeze({ apiVersion, kind, metadata } as KubeObject))
