@@ -6,8 +6,14 @@ import { hostPodResources, podResourcesApi } from './pod-resources.ts'
 import { createGrpcClient, type GrpcClient } from './wire/grpc.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'cox-resources-'))
-const held = { name: 'c', devices: [{ resourceName: 'v/x', deviceIds: ['a', 'b'], numaNodes: [1] }], cpuIds: [2, 3] }
-const pod = { name: 'p', namespace: 'n', containers: [held, { name: 'plain', devices: [], cpuIds: [] }] }
+const given = { driver: 'd.example', pool: 'n1', device: 'gpu', shareId: '' }
+const held = {
+  name: 'c',
+  devices: [{ resourceName: 'v/x', deviceIds: ['a', 'b'], numaNodes: [1] }],
+  cpuIds: [2, 3],
+  claims: [{ claimNamespace: 'n', claimName: 'own', devices: [{ ...given, cdiDevices: ['d.example/gpu=0'] }] }],
+}
+const pod = { name: 'p', namespace: 'n', containers: [held, { name: 'plain', devices: [], cpuIds: [], claims: [] }] }
 let server: { close(): Promise<void> }
 let client: GrpcClient
 beforeAll(async () => {
@@ -29,8 +35,15 @@ const told = {
   name: 'p',
   namespace: 'n',
   containers: [
-    { name: 'c', devices, cpuIds: [2, 3] },
-    { name: 'plain', devices: [], cpuIds: [] },
+    {
+      name: 'c',
+      devices,
+      cpuIds: [2, 3],
+      claims: [
+        { claimNamespace: 'n', claimName: 'own', devices: [{ ...given, cdiDevices: [{ name: 'd.example/gpu=0' }] }] },
+      ],
+    },
+    { name: 'plain', devices: [], cpuIds: [], claims: [] },
   ],
 }
 it('tells what every container has for itself', async () => {

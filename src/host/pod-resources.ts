@@ -8,7 +8,15 @@ import { int, ints, list, message, nested, string, strings } from './wire/protob
 const empty = message({})
 const topology = message({ nodes: list(1, message({ id: int(1) })) })
 const devices = message({ resourceName: string(1), deviceIds: strings(2), topology: nested(3, topology) })
-const container = message({ name: string(1), devices: list(2, devices), cpuIds: ints(3) })
+const claimed = message({
+  cdiDevices: list(1, message({ name: string(1) })),
+  driver: string(2),
+  pool: string(3),
+  device: string(4),
+  shareId: string(5),
+})
+const claim = message({ claimName: string(2), claimNamespace: string(3), devices: list(4, claimed) })
+const container = message({ name: string(1), devices: list(2, devices), cpuIds: ints(3), claims: list(5, claim) })
 const pod = message({ name: string(1), namespace: string(2), containers: list(3, container) })
 const path = (name: string) => `/v1.PodResourcesLister/${name}`
 
@@ -31,13 +39,20 @@ const deviceMessage = ({ numaNodes, ...rest }: DeviceSet) => ({
   ...rest,
   ...(numaNodes.length === 0 ? {} : { topology: { nodes: numaNodes.map((id) => ({ id })) } }),
 })
-const holdings = (of: Omit<ContainerHoldings, 'name'>) => ({
+const holdings = (of: Pick<ContainerHoldings, 'devices' | 'cpuIds'>) => ({
   devices: of.devices.map(deviceMessage),
   cpuIds: of.cpuIds,
 })
 const podMessage = ({ containers, ...rest }: PodHoldings) => ({
   ...rest,
-  containers: containers.map((c) => ({ name: c.name, ...holdings(c) })),
+  containers: containers.map((c) => ({
+    name: c.name,
+    ...holdings(c),
+    claims: c.claims.map((set) => ({
+      ...set,
+      devices: set.devices.map((d) => ({ ...d, cdiDevices: d.cdiDevices.map((name) => ({ name })) })),
+    })),
+  })),
 })
 
 export const hostPodResources: PodResourcesSockets = {

@@ -24,6 +24,7 @@ import { type HostIdentity, openIdentity } from './identity.ts'
 import { announcedOn, type Instance } from './instance.ts'
 import { linkAddresses } from './link-addresses.ts'
 import { nftablesDataplane } from './nftables/dataplane.ts'
+import { createNodePlugins } from './node-plugins.ts'
 import { createNodeHost } from './node-host.ts'
 import { createOutgoing, type OutgoingOptions } from './outgoing.ts'
 import { hostPodNetwork, linkMtu } from './pod-network.ts'
@@ -106,6 +107,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       }),
       prober: hostProber,
       devicePlugins: hostDevicePlugins,
+      nodePlugins: createNodePlugins({ clock: systemClock, log }),
       podResources: hostPodResources,
       programs: { run },
       dataplane: nftablesDataplane({

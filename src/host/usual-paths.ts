@@ -1,10 +1,10 @@
-// Where device plugins, and those who watch over devices, look for a kubelet whatever its own directory is: the first
+// Where plugins and drivers of devices, and those who watch over devices, look for a kubelet whatever its own directory is: the first
 // cluster of a machine has these places, as links into its directory, until it goes.
 import { existsSync, lstatSync, mkdirSync, readlinkSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 const usualDirectory = '/var/lib/kubelet'
-const names = ['device-plugins', 'pod-resources'] as const
+const names = ['device-plugins', 'plugins', 'plugins_registry', 'pod-resources'] as const
 
 /** What a link leads to; undefined where there is none. */
 const targetOf = (path: string): string | undefined =>

@@ -25,6 +25,14 @@ export async function advancePod(context: KubeletContext, handle: PodHandle, ref
     context.record(pod, undefined, 'Warning', 'UnexpectedAdmissionError', message)
     return handle.fail('UnexpectedAdmissionError', message)
   }
+  const unprepared = await unlessAborted(context.deviceClaims.prepare(pod), ending)
+  if (ending.aborted) return
+  if (unprepared !== undefined) {
+    const message = `Failed to prepare dynamic resources: ${unprepared}`
+    context.record(pod, undefined, 'Warning', 'FailedPrepareDynamicResources', message)
+    handle.publish()
+    return handle.retry()
+  }
   const failures = await unlessAborted(volumes.prepare(pod, handle.facts(), refresh), ending)
   if (failures === undefined) return
   if (failures.length > 0) return mountFailed(context, handle, failures)

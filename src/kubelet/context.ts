@@ -13,6 +13,7 @@ import type { KubeletConfig } from './config.ts'
 import type { Cpus } from './cpus.ts'
 import type { CredentialProviders } from './credential-providers.ts'
 import type { Devices } from './devices.ts'
+import type { DeviceClaims } from './device-claims.ts'
 import type { DnsSettings } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
 import type { Images } from './images.ts'
@@ -49,6 +50,7 @@ export interface KubeletContext {
   readonly claims: ClaimSource
   readonly credentialProviders: CredentialProviders
   readonly devices: Devices
+  readonly deviceClaims: DeviceClaims
   readonly cpus: Cpus
   readonly topology: Topology
   /** Back-off of crashing containers, by UID, name and hash. */

@@ -140,7 +140,8 @@ describe('a device plugin', () => {
     await node.create('p', wanting(2))
     await node.advance()
     const holding = (deviceIds: readonly string[]) => [{ resourceName: name, deviceIds, numaNodes: [0, 1] }]
-    const p = { name: 'p', namespace: 'default', containers: [{ name: 'c', devices: holding(['a', 'b']), cpuIds: [] }] }
+    const c = { name: 'c', devices: holding(['a', 'b']), cpuIds: [], claims: [] }
+    const p = { name: 'p', namespace: 'default', containers: [c] }
     expect(resources?.list()).toEqual([p])
     expect(resources?.get('default', 'p')).toEqual(p)
     expect(resources?.get('default', 'q')).toBeUndefined()

@@ -9,12 +9,13 @@ import { runtimeClasses } from '../api/node/runtime-class.ts'
 import type { Client } from '../client/client.ts'
 import { createEventRecorder } from '../client/event-recorder.ts'
 import type { InformerFactory } from '../client/informer.ts'
-import type { Clock } from '../ports/clock.ts'
+import { type Clock, every, type Timer } from '../ports/clock.ts'
 import type { ContainerRuntime } from '../ports/container-runtime.ts'
 import type { DevicePlugins } from '../ports/device-plugins.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
+import type { NodePlugins } from '../ports/node-plugins.ts'
 import type { NodeHost } from '../ports/node-host.ts'
 import type { PodResourcesSockets } from '../ports/pod-resources.ts'
 import type { Programs } from '../ports/programs.ts'
@@ -25,6 +26,7 @@ import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
 import { Cpus, reservedCpus } from './cpus.ts'
 import { CredentialProviders } from './credential-providers.ts'
+import { DeviceClaims } from './device-claims.ts'
 import { Devices } from './devices.ts'
 import { parseResolvConf } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
@@ -59,6 +61,8 @@ export interface KubeletOptions {
   readonly prober: Prober
   /** Undefined: no device plugins. */
   readonly devicePlugins?: DevicePlugins
+  /** Undefined: no drivers of devices. */
+  readonly nodePlugins?: NodePlugins
   /** Undefined: no pod resources API. */
   readonly podResources?: PodResourcesSockets
   /** Undefined: no credential providers. */
@@ -147,6 +151,19 @@ async function makeContext(
     directory: `${config.rootDirectory}/device-plugins`,
     onChange: nodeChanged,
   })
+  const deviceClaims = new DeviceClaims({
+    plugins: options.nodePlugins,
+    client,
+    disk,
+    clock,
+    log,
+    nodeName,
+    directory: `${config.rootDirectory}/plugins_registry`,
+    file: `${config.rootDirectory}/dra_manager_state`,
+    onDriver: () => {
+      for (const worker of podSet()?.workers() ?? []) worker.wake()
+    },
+  })
   const cpus = new Cpus({
     policy: config.cpuManagerPolicy,
     reserved: reservedCpus(config, machine.topology),
@@ -182,6 +199,7 @@ async function makeContext(
       log,
     }),
     devices,
+    deviceClaims,
     cpus,
     topology: new Topology({
       policy: config.topologyManagerPolicy,
@@ -221,6 +239,16 @@ async function makeContext(
   return context
 }
 
+/** How often devices of pods that went while no kubelet ran are given back. */
+const orphanedClaimsMs = 60_000
+/** Boundary: what a driver does not take back now is tried again the next time. */
+async function releaseOrphanedClaims({ deviceClaims, log }: KubeletContext, set: PodSet): Promise<void> {
+  for (const uid of deviceClaims.usersBut((user) => set.worker(user) !== undefined))
+    await deviceClaims.release(uid).catch((error: unknown) => {
+      log.warn('cannot give back the devices of a pod that is gone', { uid, error: String(error) })
+    })
+}
+
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { informers, nodeName } = options
   let podSet: PodSet | undefined
@@ -252,7 +280,12 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   })
   set.pressure = () => eviction.pressure
   await prepareNode(context)
-  await Promise.all([context.devices.start(), context.cpus.start(), context.credentialProviders.start()])
+  await Promise.all([
+    context.devices.start(),
+    context.deviceClaims.start(),
+    context.cpus.start(),
+    context.credentialProviders.start(),
+  ])
   const resourcesFolder = `${context.config.rootDirectory}/pod-resources`
   if (options.podResources !== undefined) await context.disk.mkdir(resourcesFolder, { mode: 0o750 })
   const resourcesSocket = await options.podResources?.serve(resourcesFolder, podResourcesOf(context, set))
@@ -280,6 +313,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   // Containers must be known before pods are looked at, or running ones would be started twice.
   let unwatchPods = () => {}
   let following: Following | undefined
+  let orphans: Timer | undefined
   const synced = Promise.all([listed, podInformer.synced]).then(() => {
     agent.update()
     unwatchPods = podInformer.handle({
@@ -290,6 +324,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     set.considerResizes()
     following = followStaticPods(context, set)
     void following.ready.then(() => set.sourcesRead())
+    orphans = every(context.clock, orphanedClaimsMs, () => releaseOrphanedClaims(context, set))
     log.info('kubelet runs', { node: nodeName, runtime: context.runtimeVersion, cpus: machine.cpuCount })
   })
   const stats = new Stats(context, set)
@@ -312,6 +347,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       unwatchNode()
       unwatchPods()
       following?.stop()
+      orphans?.cancel()
       watching.cancel()
       agent.stop()
       rotation.cancel()
@@ -324,6 +360,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       view.stop()
       context.objects.stop()
       context.tokens.stop()
+      context.deviceClaims.stop()
       await Promise.all([context.devices.stop(), resourcesSocket?.close()])
       context.writer.stop()
       recorder.stop()

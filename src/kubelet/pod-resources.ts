@@ -4,7 +4,10 @@ import type { KubeletContext } from './context.ts'
 import type { PodSet } from './pod-set.ts'
 import { isSidecar, namespaceOf, type Pod } from './types.ts'
 
-export function podResourcesOf({ devices, cpus }: Pick<KubeletContext, 'devices' | 'cpus'>, set: PodSet): PodResources {
+export function podResourcesOf(
+  { devices, deviceClaims, cpus }: Pick<KubeletContext, 'devices' | 'deviceClaims' | 'cpus'>,
+  set: PodSet,
+): PodResources {
   const holdingsOf = (pod: Pod): PodHoldings => {
     const { uid, name } = pod.metadata
     const lasting = [...(pod.spec.initContainers ?? []).filter(isSidecar), ...pod.spec.containers]
@@ -15,6 +18,7 @@ export function podResourcesOf({ devices, cpus }: Pick<KubeletContext, 'devices'
         name: container.name,
         devices: devices.heldBy(uid, container.name),
         cpuIds: cpus.ownOf(uid, container.name),
+        claims: deviceClaims.heldBy(pod, container),
       })),
     }
   }

@@ -325,6 +325,7 @@ export class PodWorker implements PodHandle {
     this.#grace ??= new Grace(seconds, () => clock.monotonic())
     this.publish()
     await stopPod(this.#context, this, this.#grace)
+    await this.#context.deviceClaims.release(this.uid)
     this.#ended = true
     for (const ended of this.#onEnded.splice(0)) ended()
     this.publish()
@@ -369,6 +370,7 @@ export class PodWorker implements PodHandle {
       await stopPod(this.#context, this, new Grace(graceSeconds, () => clock.monotonic()))
       await releasePod(this.#context, this)
       await erasePod(this.#context, this)
+      await this.#context.deviceClaims.release(this.uid)
     } catch (error) {
       log.error('cannot end a pod', { pod: podTitle(this.pod), error: String(error) })
     }

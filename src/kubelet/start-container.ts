@@ -205,7 +205,7 @@ async function makeConfig(
     mounts: [...mounts.mounts, ...given.flatMap((g) => g.mounts.map(deviceMount))],
     devices: [...devices.devices, ...given.flatMap((g) => g.devices)],
     annotations: Object.assign({}, ...given.map((g) => g.annotations)) as Record<string, string>,
-    cdiDevices: given.flatMap((g) => g.cdiDevices),
+    cdiDevices: [...given.flatMap((g) => g.cdiDevices), ...context.deviceClaims.cdiDevicesOf(pod, container)],
     resources: {
       ...containerResources(pod, container as Container, context.machine.memoryBytes, context.host.cgroups.version),
       ...cpusOf(context, pod, container.name),

@@ -7,11 +7,24 @@ export interface DeviceSet {
   readonly deviceIds: readonly string[]
   readonly numaNodes: readonly number[]
 }
+/** Devices of one ResourceClaim. */
+export interface ClaimSet {
+  readonly claimNamespace: string
+  readonly claimName: string
+  readonly devices: readonly {
+    readonly driver: string
+    readonly pool: string
+    readonly device: string
+    readonly cdiDevices: readonly string[]
+    readonly shareId: string
+  }[]
+}
 export interface ContainerHoldings {
   readonly name: string
   readonly devices: readonly DeviceSet[]
   /** CPUs that it has for itself. */
   readonly cpuIds: readonly number[]
+  readonly claims: readonly ClaimSet[]
 }
 export interface PodHoldings {
   readonly name: string
@@ -23,7 +36,7 @@ export interface PodResources {
   /** Undefined where the node has no such pod. */
   get(namespace: string, name: string): PodHoldings | undefined
   /** All that containers can have for themselves. */
-  allocatable(): Omit<ContainerHoldings, 'name'>
+  allocatable(): Pick<ContainerHoldings, 'devices' | 'cpuIds'>
 }
 export interface PodResourcesSockets {
   /** Answers at `directory`/kubelet.sock. */

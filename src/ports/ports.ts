@@ -8,6 +8,7 @@ import type { DnsSockets } from './dns-sockets.ts'
 import type { HttpEdge } from './http-edge.ts'
 import type { Identity } from './identity.ts'
 import type { Log } from './log.ts'
+import type { NodePlugins } from './node-plugins.ts'
 import type { NodeHost } from './node-host.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { PodNetwork } from './pod-network.ts'
@@ -38,6 +39,8 @@ export interface NodePorts {
   readonly programs?: Programs
   /** Without it the node takes no device plugins. */
   readonly devicePlugins?: DevicePlugins
+  /** Without it the node takes no drivers of devices. */
+  readonly nodePlugins?: NodePlugins
   /** Without it nobody on the node can ask what containers have for themselves. */
   readonly podResources?: PodResourcesSockets
   /** Without it the node has no service proxy. */

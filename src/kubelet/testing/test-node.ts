@@ -13,6 +13,7 @@ import { type ManualClock, manualClock } from '../../client/testing/manual-clock
 import type { DevicePlugins } from '../../ports/device-plugins.ts'
 import type { Identity } from '../../ports/identity.ts'
 import type { MachineFacts } from '../../ports/node-host.ts'
+import type { NodePlugins } from '../../ports/node-plugins.ts'
 import type { PodResourcesSockets } from '../../ports/pod-resources.ts'
 import { openMemoryStore } from '../../store/memory.ts'
 import type { KubeletConfig } from '../config.ts'
@@ -59,6 +60,7 @@ export interface TestNode {
 export interface TestNodeParts {
   readonly machine?: Partial<MachineFacts>
   readonly devicePlugins?: DevicePlugins
+  readonly nodePlugins?: NodePlugins
   readonly podResources?: PodResourcesSockets
 }
 export async function testNode(config: Partial<KubeletConfig> = {}, parts: TestNodeParts = {}): Promise<TestNode> {
@@ -92,6 +94,7 @@ export async function testNode(config: Partial<KubeletConfig> = {}, parts: TestN
       host,
       prober,
       ...(parts.devicePlugins === undefined ? {} : { devicePlugins: parts.devicePlugins }),
+      ...(parts.nodePlugins === undefined ? {} : { nodePlugins: parts.nodePlugins }),
       ...(parts.podResources === undefined ? {} : { podResources: parts.podResources }),
       clock,
       random,
