@@ -31,6 +31,8 @@ export interface PodHandle {
   /** Until when a container that could not be started is left alone, by name, on the monotonic clock. */
   readonly holds: Map<string, number>
   readonly resize: ResizeState
+  /** Sandboxes whose stop has not come to its end, by id; undefined where it failed. */
+  readonly stops: Map<string, Promise<void> | undefined>
   /** Aborted when the pod is to end. */
   readonly ending: AbortSignal
   readonly facts: () => RuntimeFacts

@@ -27,7 +27,7 @@ import {
 } from './resize.ts'
 import { isStaticPod } from './static-pods.ts'
 import { computeStatus, isPodDone, type StatusFacts, type Waiting } from './status.ts'
-import { erasePod, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
+import { erasePod, finishStops, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
 import { terminationMessage } from './termination-message.ts'
 import { everyContainer, isHostNetwork, namespaceOf, type Pod, podTitle } from './types.ts'
 
@@ -43,6 +43,7 @@ export class PodWorker implements PodHandle {
   readonly waiting = new Map<string, Waiting>()
   readonly holds = new Map<string, number>()
   readonly resize: ResizeState
+  readonly stops = new Map<string, Promise<void> | undefined>()
   /** The pod as the API or the manifest says it, with the resources that are granted. */
   pod: Pod
   /** The same with the resources that are wished. */
@@ -336,7 +337,10 @@ export class PodWorker implements PodHandle {
     try {
       await this.#afterEnd()
     } finally {
-      if (!this.#released) await releasePod(this.#context, this)
+      if (!this.#released) {
+        await finishStops(this.#context, this)
+        await releasePod(this.#context, this)
+      }
       this.#released = true
     }
   }
@@ -368,6 +372,7 @@ export class PodWorker implements PodHandle {
     const { clock, log } = this.#context
     try {
       await stopPod(this.#context, this, new Grace(graceSeconds, () => clock.monotonic()))
+      await finishStops(this.#context, this)
       await releasePod(this.#context, this)
       await erasePod(this.#context, this)
       await this.#context.deviceClaims.release(this.uid)

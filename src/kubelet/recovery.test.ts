@@ -186,3 +186,48 @@ it('a pod whose deletion the API does not hear of leaves no group behind', async
   expect(await node.client.resource(pods).find('p', 'default')).toBeUndefined()
   expect([...node.host.paths].filter((path) => path.includes(uid))).toEqual([])
 })
+
+describe('a deletion', () => {
+  const held = () => {
+    let release = (_failure?: Error) => {}
+    const { runtime } = node
+    const stop = runtime.stopPodSandbox.bind(runtime)
+    runtime.stopPodSandbox = (id) => {
+      runtime.stopPodSandbox = stop
+      return new Promise<void>((done, failed) => {
+        release = (failure) => (failure === undefined ? done(stop(id)) : failed(failure))
+      })
+    }
+    return (failure?: Error) => release(failure)
+  }
+  const find = () => node.client.resource(pods).find('p', 'default')
+  it('waits for the last process of the pod, and not for its network', async () => {
+    await node.create('p', {})
+    await node.advance()
+    const release = held()
+    await node.client.resource(pods).delete('p', 'default')
+    await node.advance(1_000)
+    expect(await find()).toBeDefined()
+    node.runtime.exitSandbox()
+    await node.advance()
+    expect(await find()).toBeUndefined()
+    expect(node.runtime.calls).not.toContain('remove sandbox')
+    release()
+    await node.advance()
+    expect([node.runtime.sandboxes.size, node.host.paths.size]).toEqual([0, 3])
+  })
+  it('takes a network down again where that failed', async () => {
+    await node.create('p', {})
+    await node.advance()
+    const release = held()
+    await node.client.resource(pods).delete('p', 'default')
+    await node.advance()
+    node.runtime.exitSandbox()
+    await node.advance()
+    release(new Error('the network plugin failed'))
+    await node.advance(2_000)
+    expect(node.runtime.calls.filter((call) => call === 'stop sandbox').length).toBe(1)
+    expect(await find()).toBeUndefined()
+    expect(node.runtime.sandboxes.size).toBe(0)
+  })
+})

@@ -29,6 +29,8 @@ export class RuntimeView {
   readonly #looking = new Map<string, { again: boolean; readonly done: Promise<void> }>()
   /** Ends that the runtime's status does not show yet. */
   readonly #exits = new Map<string, Extract<RuntimeEvent, { type: 'exited' }>>()
+  /** Who waits for the end of a sandbox, by its id. */
+  readonly #endWaiters = new Map<string, (() => void)[]>()
   /** Pods of which something may be unknown, and since when. */
   readonly #doubted = new Map<string, number>()
   #events: { close(): void } | undefined
@@ -69,6 +71,11 @@ export class RuntimeView {
   hasSandbox(id: string): boolean {
     return this.#sandboxes.has(id)
   }
+  /** Resolves when the processes of a sandbox have ended, maybe before the runtime is done with it. */
+  whenSandboxEnded(id: string): Promise<void> {
+    if (this.#sandboxes.get(id)?.ready !== true) return Promise.resolve()
+    return new Promise((ended) => this.#endWaiters.set(id, [...(this.#endWaiters.get(id) ?? []), ended]))
+  }
   container(id: string): ContainerStatus | undefined {
     return this.#containers.get(id)
   }
@@ -90,10 +97,20 @@ export class RuntimeView {
     return this.#look(`sandbox/${id}`, async () => {
       const status = await this.#runtime.podSandboxStatus(id)
       const uid = podUidOf(status ?? this.#sandboxes.get(id) ?? { labels: {} })
-      if (status === undefined) this.#sandboxes.delete(id)
-      else this.#sandboxes.set(id, status)
+      if (status?.ready !== true) this.#exits.delete(id)
+      this.#setSandbox(id, status)
       this.#rebuild(uid)
     })
+  }
+
+  /** One whose process has ended is not ready any more, though the runtime says so later. */
+  #setSandbox(id: string, status: SandboxStatus | undefined): void {
+    const ready = status?.ready === true && !this.#exits.has(id)
+    if (status === undefined) this.#sandboxes.delete(id)
+    else this.#sandboxes.set(id, { ...status, ready })
+    if (ready) return
+    for (const ended of this.#endWaiters.get(id) ?? []) ended()
+    this.#endWaiters.delete(id)
   }
 
   /** A call about a pod failed without saying how far it came: what there is is listed soon. */
@@ -146,6 +163,11 @@ export class RuntimeView {
     }
     if (event.type === 'exited') {
       this.#exits.set(event.containerId, event)
+      const sandbox = this.#sandboxes.get(event.containerId)
+      if (sandbox !== undefined) {
+        this.#setSandbox(sandbox.id, sandbox)
+        this.#rebuild(podUidOf(sandbox))
+      }
       const status = this.#containers.get(event.containerId)
       if (status === undefined) return
       this.#containers.set(event.containerId, this.#withExit(event.containerId, status) ?? status)

@@ -28,9 +28,10 @@ export class Grace {
   }
 }
 
-/** Ends every container, the volumes and the sandbox. Throws when the runtime fails; calling it again goes on. */
+/** Ends every container, the volumes and the sandbox's processes; its network may still be on the way out. Throws when the
+ * runtime fails; calling it again goes on. */
 export async function stopPod(context: KubeletContext, handle: PodHandle, grace: Grace): Promise<void> {
-  const { view, runtime } = context
+  const { view } = context
   const { pod, uid } = handle
   const kill = (status: ContainerStatus) =>
     killContainer(context, pod, status, { graceSeconds: Math.max(grace.left(), 1), signal: grace.cut.signal })
@@ -43,12 +44,32 @@ export async function stopPod(context: KubeletContext, handle: PodHandle, grace:
   // Nothing uses the volumes any more; they go while the network is taken down.
   await Promise.all([
     handle.volumes.tearDown(pod),
-    ...view.pod(uid).sandboxes.map(async ({ id, ready }) => {
-      if (!ready) return
-      await runtime.stopPodSandbox(id)
-      await view.lookAtSandbox(id)
-    }),
+    ...view
+      .pod(uid)
+      .sandboxes.filter(({ id, ready }) => ready || handle.stops.has(id))
+      .map(({ id }) => Promise.race([stopSandbox(context, handle, id), view.whenSandboxEnded(id)])),
   ])
+}
+/** Nobody has to hear of a failure here: it is tried again in the end. */
+function stopSandbox({ runtime, view }: KubeletContext, { stops }: PodHandle, id: string): Promise<void> {
+  const stop = async () => {
+    try {
+      await runtime.stopPodSandbox(id)
+      stops.delete(id)
+    } catch (error) {
+      stops.set(id, undefined)
+      throw error
+    }
+    await view.lookAtSandbox(id)
+  }
+  const stopping = stop()
+  stopping.catch(() => {})
+  stops.set(id, stopping)
+  return stopping
+}
+/** Waits for sandboxes that are being stopped, and stops again where that failed. Throws as stopPod does. */
+export async function finishStops(context: KubeletContext, handle: PodHandle): Promise<void> {
+  await Promise.all([...handle.stops].map(([id, stop]) => stop ?? stopSandbox(context, handle, id)))
 }
 
 /** A shorter grace period arrived: the runtime is told to stop sooner what still runs. */
@@ -74,6 +95,7 @@ export async function releasePod({ host, devices, cpus }: KubeletContext, { pod,
 export async function erasePod(context: KubeletContext, handle: PodHandle): Promise<void> {
   const { view, runtime, disk, config } = context
   const { uid, pod } = handle
+  await finishStops(context, handle)
   const { sandboxes, containers } = view.pod(uid)
   for (const { id } of containers) await runtime.removeContainer(id)
   for (const { id } of sandboxes) await runtime.removePodSandbox(id)

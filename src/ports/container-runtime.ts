@@ -291,7 +291,8 @@ export type RuntimeEvent =
       readonly sandboxId: string | undefined
       readonly podUid: string | undefined
     }
-  /** The process of a container has ended; the status says so later ('stopped'), when its log is whole too. */
+  /** The process of a container or of a sandbox has ended; the status says so later ('stopped'), when its log is whole or
+   * its network taken down. */
   | {
       readonly type: 'exited'
       readonly containerId: string

@@ -119,8 +119,10 @@ function tellExit(
   oomKilled: ReadonlySet<string>,
 ): void {
   const owner = ownerOf(containerId)
-  if (owner === undefined || owner.sandboxId === containerId) return
-  if (exitStatus === killed || oomKilled.has(containerId) || exitedAt === undefined) return
+  if (owner === undefined || exitedAt === undefined) return
+  // How a sandbox ended makes no difference.
+  const isSandbox = owner.sandboxId === containerId
+  if (!isSandbox && (exitStatus === killed || oomKilled.has(containerId))) return
   const finishedAtMs = exitedAt.seconds * 1000 + Math.floor(exitedAt.nanos / 1e6)
   onEvent({ type: 'exited', containerId, exitCode: exitStatus, finishedAtMs })
 }

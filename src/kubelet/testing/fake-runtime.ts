@@ -39,6 +39,8 @@ export interface FakeRuntime extends ContainerRuntime {
   /** The process of a running container has ended, and its status does not say so yet. */
   exit(name: string, exitCode: number): void
   end(name: string, exitCode: number, reason?: string): void
+  /** The same of every sandbox. */
+  exitSandbox(): void
   killSandbox(): void
 }
 
@@ -111,6 +113,11 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
     end(name, exitCode, reason = exitCode === 0 ? 'Completed' : 'Error') {
       for (const c of containers.values())
         if (c.metadata.name === name && c.state === 'running') finish(c.id, exitCode, reason)
+    },
+    exitSandbox() {
+      for (const listener of listeners)
+        for (const id of sandboxes.keys())
+          listener({ type: 'exited', containerId: id, exitCode: 137, finishedAtMs: clock.now() })
     },
     killSandbox() {
       for (const [id, sandbox] of sandboxes) {
