@@ -16,8 +16,8 @@ import { growHeapSlowly } from '../host/heap.ts'
 import { connectionServer, type HttpServer } from '../host/http-server.ts'
 import { createHttpTransport } from '../host/http-transport.ts'
 import { instanceOf } from '../host/instance.ts'
-import { keepPlan, type NetworkPlan } from '../host/network-plan.ts'
-import { hostAddresses } from '../host/node-host.ts'
+import { keepPlan, type NetworkPlan, refuseLinks } from '../host/network-plan.ts'
+import { hostAddresses, linksOf } from '../host/node-host.ts'
 import {
   CertificateError,
   type Credentials,
@@ -94,7 +94,9 @@ async function start(
   undo.push(() => servers.close?.())
   const client = createClient(servers, { userAgent: 'kubelet' })
   const network = await readNetwork(client, server)
-  keepPlan(instance, planOf(network))
+  const plan = planOf(network)
+  if (node.runtime !== 'sim') refuseOverlap(plan, node, server)
+  keepPlan(instance, plan)
   onProgress(`joined the cluster at ${server} as ${node.name}`)
 
   const removeAll = () =>
@@ -233,6 +235,14 @@ async function readNetwork(client: Client, server: string): Promise<ClusterNetwo
       throw new CliError(`the cluster at ${server} is not one of Coxswain's: it does not tell its network`)
     throw error
   }
+}
+/** A machine among whose own neighbours the cluster's pods would be cannot tell them apart. */
+function refuseOverlap(plan: NetworkPlan, { address }: NodeSettings, server: string): void {
+  const refused = refuseLinks(plan, linksOf(address === undefined ? hostAddresses() : [address]))
+  if (refused !== undefined)
+    throw new CliError(
+      `this machine cannot be a node of the cluster at ${server}, which was begun with other ranges than its link has room for: ${refused}`,
+    )
 }
 /** The same facts as a data directory keeps of a cluster of its own. */
 const planOf = ({ clusterCidrs, serviceCidrs, dnsAddresses }: ClusterNetwork): NetworkPlan => ({

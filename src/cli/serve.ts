@@ -7,12 +7,13 @@ import { nodes } from '../api/core/node.ts'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { networkNodeOf } from '../api/core/node-addresses.ts'
 import { createClient } from '../client/api-client.ts'
+import { AddressRangeError, type AskedRanges } from '../host/address-ranges.ts'
 import { removeNode } from '../host/cleanup.ts'
 import type { HttpServer } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
 import { limitLog } from '../host/log-limit.ts'
 import { type NetworkPlan, type NetworkPlan6, networkPlan } from '../host/network-plan.ts'
-import { hostAddresses } from '../host/node-host.ts'
+import { hostAddresses, linksOf } from '../host/node-host.ts'
 import { type HostClusterPorts, hostPorts } from '../host/ports.ts'
 import { serveKubeletPort } from '../host/remote-node/kubelet-port.ts'
 import { createTunnels, type Tunnels } from '../host/remote-node/tunnels.ts'
@@ -23,6 +24,7 @@ import type { NodeApi } from '../ports/node-api.ts'
 import { startHistoryKeeper } from '../store/history.ts'
 import type { SchedulerSettings } from '../scheduler-configuration.ts'
 import type { Store } from '../store/store.ts'
+import { CliError } from './command.ts'
 import { kubeconfigPath, logPath, removeRunState, writeRunState } from './data-dir.ts'
 import { type ApiChoice, openApi } from './api-flags.ts'
 import { lockDataDir } from './data-lock.ts'
@@ -42,6 +44,8 @@ export interface ServeOptions {
   readonly loadBalancerPool: readonly string[]
   /** Pods and Services of IPv4 and IPv6. */
   readonly dualStack: boolean
+  /** Ranges of pods and Services; what is not said is chosen. */
+  readonly asked: AskedRanges
   /** A file of the user's to merge our context into. */
   readonly kubeconfig: string | undefined
   /** The node of this machine; undefined for a control plane alone. */
@@ -66,6 +70,7 @@ export async function serve(options: ServeOptions, onProgress: (text: string) =>
   } catch (error) {
     if (undo.length > 1) onProgress('taking away what was begun')
     for (const step of undo.toReversed()) await step()
+    if (error instanceof AddressRangeError) throw new CliError(error.message)
     throw error
   }
 }
@@ -79,7 +84,11 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const tunnels = createTunnels({ log, nodes: () => nodesOf(cluster) })
   undo.push(() => tunnels.close())
   const ports = hostPorts({ instance, log, dial: (host, port) => tunnels.dial(host, port) })
-  const plan = networkPlan(instance, node !== undefined && node.runtime !== 'sim', options.dualStack)
+  const { dualStack, asked, loadBalancerPool: pool } = options
+  const own = node?.address ?? options.advertiseAddress
+  const links = node?.runtime === 'sim' ? [] : linksOf(own === undefined ? hostAddresses() : [own])
+  const claim = node !== undefined && node.runtime !== 'sim'
+  const plan = networkPlan(instance, { claim, dualStack, asked, links, pool })
   const network = networkOfPlan(plan)
   const addresses = options.advertiseAddress === undefined ? hostAddresses() : [options.advertiseAddress]
 
@@ -299,7 +308,7 @@ export function openLog(dataDir: string): Log {
 
 /** The store of several servers: who the cluster is stands in it. */
 async function openShared(options: ServeOptions, instance: Instance, undo: Undo): Promise<Store> {
-  const { dataDir, serverToken, dualStack, store: choice } = options
+  const { dataDir, serverToken, dualStack, asked, store: choice } = options
   const store = await openStore(options)
   undo.push(() => store.close())
   const place = choice.slice('etcd='.length)
@@ -309,6 +318,7 @@ async function openShared(options: ServeOptions, instance: Instance, undo: Undo)
     dataDir,
     secret: serverToken,
     dualStack,
+    asked,
     place,
   })
   return store

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openIdentity } from '../host/identity.ts'
 import type { Instance } from '../host/instance.ts'
+import type { AskedRanges } from '../host/address-ranges.ts'
 import { keepPlan, type NetworkPlan, networkPlan } from '../host/network-plan.ts'
 import type { Store } from '../store/store.ts'
 import { CliError } from './command.ts'
@@ -56,6 +57,8 @@ export interface SharedIdentityOptions {
   readonly secret: string | undefined
   /** Pods and Services of both address families, where this server makes the cluster. */
   readonly dualStack?: boolean
+  /** What the first server's cluster begins with. */
+  readonly asked?: AskedRanges
   /** How the user names the store. */
   readonly place: string
 }
@@ -91,13 +94,13 @@ const read = (path: string) => readFileSync(path, 'utf8').trim()
 const keepSecret = (dataDir: string, secret: string) =>
   writeFileSync(secretFile(dataDir), `${secret}\n`, { mode: 0o600 })
 
-function ownIdentity({ instance, dualStack = false }: SharedIdentityOptions): SharedIdentity {
+function ownIdentity({ instance, dualStack = false, asked }: SharedIdentityOptions): SharedIdentity {
   const directory = pkiOf(instance)
   openIdentity({ directory })
   const text = (name: (typeof files)[number]) => readFileSync(join(directory, name), 'utf8')
   return {
     files: { 'ca.crt': text('ca.crt'), 'ca.key': text('ca.key'), 'sa.key': text('sa.key') },
-    plan: networkPlan(instance, false, dualStack),
+    plan: networkPlan(instance, { claim: false, dualStack, ...(asked === undefined ? {} : { asked }) }),
   }
 }
 function adopt(

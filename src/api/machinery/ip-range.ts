@@ -26,3 +26,8 @@ export function parseIpRange(text: string): IpRange | undefined {
 const valueOf = (ip: string): bigint => parseIp(ip)?.value ?? -1n
 export const inIpRanges = (ranges: readonly IpRange[], ip: string): boolean =>
   ranges.some((r) => r.family === familyOf(ip) && r.first <= valueOf(ip) && valueOf(ip) <= r.last)
+
+export const rangesOverlap = (a: IpRange, b: IpRange): boolean =>
+  a.family === b.family && a.first <= b.last && b.first <= a.last
+export const rangeContains = (outer: IpRange, inner: IpRange): boolean =>
+  outer.family === inner.family && outer.first <= inner.first && inner.last <= outer.last

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseIpRange } from '../../api/machinery/ip-range.ts'
+import { AddressRangeError, type AskedRanges, askedRanges } from '../../host/address-ranges.ts'
 import { apiChoiceOf, apiFlags } from '../api-flags.ts'
 import { type Command, CliError, dataDirFlag, type Invocation, out } from '../command.ts'
 import { dataDirOf, kubeconfigPath, runningServer } from '../data-dir.ts'
@@ -43,6 +44,16 @@ export const serverFlags = {
   'dual-stack': {
     type: 'boolean',
     help: 'pods have an IPv6 address beside the IPv4 one, and Services may; decided at the first start',
+  },
+  'cluster-cidr': {
+    type: 'string',
+    value: 'CIDR[,CIDR]',
+    help: 'addresses of pods, IPv4 and then IPv6; decided at the first start (default: a free /16 of 10.130.0.0 to 10.189.255.255)',
+  },
+  'service-cidr': {
+    type: 'string',
+    value: 'CIDR[,CIDR]',
+    help: 'cluster IPs of Services, likewise (default: a free /16 of 10.190.0.0 to 10.249.255.255)',
   },
   'load-balancer-pool': {
     type: 'string',
@@ -98,6 +109,7 @@ export async function serveOptionsOf(call: Invocation, command: string): Promise
     store: storeOf(call.flag('store')),
     kubeconfig: call.flag('kubeconfig'),
     dualStack: call.on('dual-stack'),
+    asked: rangesOf(call.flag('cluster-cidr'), call.flag('service-cidr')),
     loadBalancerPool: poolOf(call.flag('load-balancer-pool')),
     advertiseAddress: addressOf(call.flag('advertise-address')),
     api: apiChoiceOf(call),
@@ -108,6 +120,14 @@ export async function serveOptionsOf(call: Invocation, command: string): Promise
 /** The secret itself, or what stands in a file of that name. */
 const serverTokenOf = (text: string | undefined): string | undefined =>
   text !== undefined && existsSync(text) ? readFileSync(text, 'utf8').trim() : text
+function rangesOf(clusterFlag: string | undefined, serviceFlag: string | undefined): AskedRanges {
+  try {
+    return askedRanges(clusterFlag, serviceFlag)
+  } catch (error) {
+    if (error instanceof AddressRangeError) throw new CliError(error.message, 2)
+    throw error
+  }
+}
 function poolOf(text: string | undefined): readonly string[] {
   const ranges = text?.split(',') ?? []
   for (const range of ranges)
