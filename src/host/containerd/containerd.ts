@@ -13,6 +13,7 @@ import { createGrpcClient, type GrpcClient } from '../wire/grpc.ts'
 import { cri } from '../cri/messages.ts'
 import { containerdConfig } from './config.ts'
 import { importArchive } from './import.ts'
+import { giveEndedState, withoutState } from './lost-state.ts'
 import { type OciRuntimeChoice, openOciRuntimes } from './oci-runtimes.ts'
 import { findProcesses, gone, isAlive, signal, startOf } from './processes.ts'
 
@@ -116,6 +117,11 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   let startedAtMs = pid === undefined ? Date.now() : startOf(pid)
   const launch = (): number => {
     startedAtMs = Date.now()
+    // Before it looks at its containers: afterwards it tries ever more rarely.
+    for (const id of withoutState(paths.state)) {
+      log.warn('a container that was half deleted is given back to containerd', { id })
+      giveEndedState(paths.state, id)
+    }
     const child = spawnContainerd(paths)
     child.on('exit', (code, by) => {
       if (stopping) return

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -75,6 +75,16 @@ it.runIf(process.platform === 'linux')('takes away what no record names, and not
   expect(existsSync(join(bundles, 'known'))).toBe(true)
   expect(existsSync(join(bundles, 'lost'))).toBe(false)
   expect(deleted).toEqual(['old'])
+})
+it.runIf(process.platform === 'linux')('gives back what was half deleted when it looks again', async () => {
+  const state = join(dataDir, 'containerd', 'state')
+  const bundle = join(state, 'io.containerd.runtime.v2.task', 'k8s.io', 'known')
+  mkdirSync(bundle, { recursive: true })
+  for (const [name, text] of Object.entries({ runtime: 'crun', 'init.pid': '4711', 'config.json': '{}' }))
+    writeFileSync(join(bundle, name), text)
+  expect(await debris.sweep()).toEqual(['lease old'])
+  expect(await debris.sweep()).toContain('half deleted container known')
+  expect(existsSync(join(state, 'oci', 'k8s.io', 'known', 'status'))).toBe(true)
 })
 it.runIf(process.platform === 'linux')('knows when a process was started', async () => {
   const before = Date.now()

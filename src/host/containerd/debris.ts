@@ -12,6 +12,7 @@ import type { Shell } from '../shell.ts'
 import { createGrpcClient, type GrpcClient, isGrpcError } from '../wire/grpc.ts'
 import { argumentsOf, signal } from './processes.ts'
 import { shimsOf } from './containerd.ts'
+import { giveEndedState, withoutState } from './lost-state.ts'
 
 /** How long after a reason to look: once soon, once when containerd itself has given up. */
 const delaysMs = [10_000, 75_000]
@@ -36,7 +37,17 @@ export function sweepDebris(options: DebrisOptions): DebrisSweeper {
   const { instance, log } = options
   const client = createGrpcClient(`unix://${instance.containerdSocket}`)
   const timers = new Map<number, NodeJS.Timeout>()
-  const sweep = () => clearAway(options, client)
+  /** Without a state of crun's when we looked last. For a moment that is so of every container that is being deleted. */
+  let suspects: readonly string[] = []
+  const giveStates = (): readonly string[] => {
+    const state = join(instance.dataDir, 'containerd', 'state')
+    const found = withoutState(state)
+    const lost = found.filter((id) => suspects.includes(id))
+    suspects = found
+    for (const id of lost) giveEndedState(state, id)
+    return lost.map((id) => `half deleted container ${id}`)
+  }
+  const sweep = async () => [...(await clearAway(options, client)), ...giveStates()]
   /** Boundary: what cannot be cleared away now is looked at another time. */
   const attempt = async () => {
     try {
