@@ -23,6 +23,13 @@ reservedSystemCPUs: 0-1
 serializeImagePulls: false
 maxParallelImagePulls: 3
 crashLoopBackOff: {maxContainerRestartPeriod: 60s}
+podsPerCore: 10
+staticPodURLHeader: {X-Key: [a, b]}
+cpuManagerPolicyOptions: {full-pcpus-only: "true", strict-cpu-reservation: "false"}
+cpuCFSQuota: false
+singleProcessOOMKill: true
+memorySwap: {swapBehavior: LimitedSwap}
+nodeStatusMaxImages: -1
 registerWithTaints: [{key: a, value: b, effect: NoSchedule}]
 shutdownGracePeriod: 30s
 shutdownGracePeriodCriticalPods: 10s
@@ -48,6 +55,17 @@ readOnlyPort: 0
       serializeImagePulls: false,
       maxParallelImagePulls: 3,
       maxCrashBackOffMs: 60_000,
+      podsPerCore: 10,
+      staticPodUrlHeaders: [
+        { name: 'X-Key', value: 'a' },
+        { name: 'X-Key', value: 'b' },
+      ],
+      fullPcpusOnly: true,
+      strictCpuReservation: false,
+      cpuCfsQuota: false,
+      singleProcessOomKill: true,
+      swapBehavior: 'LimitedSwap',
+      nodeStatusMaxImages: -1,
       nodeTaints: [{ key: 'a', value: 'b', effect: 'NoSchedule' }],
       shutdownGraceSeconds: 30,
       shutdownGraceCriticalSeconds: 10,
@@ -63,6 +81,9 @@ readOnlyPort: 0
     ['evictionHard: {memory.free: 1Gi}', 'evictionHard[memory.free]: unknown eviction signal'],
     ['evictionHard: {memory.available: 120%}', 'evictionHard[memory.available]: a percentage is at most 100%'],
     ['evictionSoft: {memory.available: 1Gi}', 'evictionSoft[memory.available]: grace period must be specified'],
+    ['memorySwap: {swapBehavior: All}', 'memorySwap.swapBehavior: expected one of: NoSwap, LimitedSwap'],
+    ['cpuManagerPolicyOptions: {faster: "true"}', 'cpuManagerPolicyOptions[faster]: unknown option'],
+    ['cpuManagerPolicyOptions: {full-pcpus-only: "true"}', 'the options need cpuManagerPolicy: static'],
     ['cpuManagerPolicy: dynamic', 'cpuManagerPolicy: expected one of: none, static'],
     ['reservedSystemCPUs: 3-1', '"3-1" is not a list of CPUs'],
     ['imageMinimumGCAge: 2 minutes', 'imageMinimumGCAge: expected a duration such as 10s or 1m30s'],

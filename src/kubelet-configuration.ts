@@ -176,6 +176,33 @@ const cpus: Field = (value, into, complain) => {
   }
 }
 
+const cpuOptionFields = {
+  'full-pcpus-only': 'fullPcpusOnly',
+  'strict-cpu-reservation': 'strictCpuReservation',
+} as const
+const cpuOptions: Field = (value, into, complain) => {
+  if (!isTable(value)) return complain('expected names with "true" or "false"')
+  for (const [name, said] of Object.entries(value)) {
+    const key = cpuOptionFields[name as keyof typeof cpuOptionFields]
+    if (key === undefined) complain(`[${name}]: unknown option; there are ${Object.keys(cpuOptionFields).join(', ')}`)
+    else if (said !== 'true' && said !== 'false') complain(`[${name}]: expected "true" or "false"`)
+    else put(into, key, said === 'true')
+  }
+}
+const swap: Field = (value, into, complain) => {
+  if (!isTable(value)) return complain('expected swapBehavior')
+  const behavior = value['swapBehavior'] ?? ''
+  if (behavior === '' || behavior === 'NoSwap' || behavior === 'LimitedSwap')
+    into.swapBehavior = behavior === '' ? 'NoSwap' : behavior
+  else complain('.swapBehavior: expected one of: NoSwap, LimitedSwap')
+}
+const headers: Field = (value, into, complain) => {
+  if (!isTable(value) || !Object.values(value).every(isTexts)) return complain('expected names with lists of texts')
+  into.staticPodUrlHeaders = Object.entries(value as Readonly<Record<string, readonly string[]>>).flatMap(
+    ([name, values]) => values.map((one) => ({ name, value: one })),
+  )
+}
+
 const enforceable = [
   'none',
   'pods',
@@ -188,6 +215,7 @@ const enforceable = [
 const fields: Readonly<Record<string, Field>> = {
   staticPodPath: text('staticPodPath'),
   staticPodURL: text('staticPodUrl'),
+  staticPodURLHeader: headers,
   httpCheckFrequency: duration('staticPodUrlPeriodMs'),
   clusterDomain: text('clusterDomain'),
   clusterDNS: texts('clusterDns'),
@@ -195,6 +223,7 @@ const fields: Readonly<Record<string, Field>> = {
   providerID: text('providerId'),
   podLogsDir: text('podLogsDirectory'),
   maxPods: integer('maxPods', 0),
+  podsPerCore: integer('podsPerCore', 0),
   podPidsLimit: (value, into, complain) =>
     value === -1 ? undefined : integer('podPidsLimit' as KeyOf<number>, 1)(value, into, complain),
   registerNode: boolean('registerNode'),
@@ -211,6 +240,10 @@ const fields: Readonly<Record<string, Field>> = {
   systemReservedCgroup: text('systemReservedCgroup' as KeyOf<string>),
   kubeReservedCgroup: text('kubeReservedCgroup' as KeyOf<string>),
   reservedSystemCPUs: cpus,
+  cpuManagerPolicyOptions: cpuOptions,
+  cpuCFSQuota: boolean('cpuCfsQuota'),
+  singleProcessOOMKill: boolean('singleProcessOomKill'),
+  memorySwap: swap,
   cpuManagerPolicy: oneOf('cpuManagerPolicy', 'none', 'static'),
   topologyManagerPolicy: oneOf('topologyManagerPolicy', ...topologyPolicies),
   topologyManagerScope: oneOf('topologyManagerScope', 'container', 'pod'),
@@ -224,6 +257,7 @@ const fields: Readonly<Record<string, Field>> = {
   seccompDefault: boolean('seccompDefault'),
   nodeStatusUpdateFrequency: duration('nodeStatusUpdateMs'),
   nodeStatusReportFrequency: duration('nodeStatusReportMs'),
+  nodeStatusMaxImages: integer('nodeStatusMaxImages', -1),
   nodeLeaseDurationSeconds: integer('nodeLeaseSeconds', 1),
   crashLoopBackOff: backOff,
   evictionHard: table('evictionHard', threshold),
@@ -244,16 +278,16 @@ const fields: Readonly<Record<string, Field>> = {
 /** Upstream's other fields: what they set is not this agent's to do, or is done without being asked. */
 const others = new Set(
   `address allowPrivileged authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
-  containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuota cpuCFSQuotaPeriod
-  cpuManagerPolicyOptions cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
+  containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuotaPeriod
+  cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
   enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
   imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
   kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeletCgroups localStorageCapacityIsolation logging
-  makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memorySwap memoryThrottlingFactor nodeStatusMaxImages oomScoreAdj podCIDR
-  podsPerCore port protectKernelDefaults qosReserved readOnlyPort registryBurst
+  makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memoryThrottlingFactor oomScoreAdj podCIDR
+  port protectKernelDefaults qosReserved readOnlyPort registryBurst
   registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
-  singleProcessOOMKill staticPodURLHeader streamingConnectionIdleTimeout syncFrequency systemCgroups
+  streamingConnectionIdleTimeout syncFrequency systemCgroups
   tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile
   topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
     .split(/\s+/)
@@ -319,5 +353,7 @@ function contradictions(draft: Draft): string[] {
         found.push(`${field}: must be specified when "${name}" contained in enforceNodeAllocatable`)
   if (draft.serializeImagePulls === true && (draft.maxParallelImagePulls ?? 1) > 1)
     found.push('maxParallelImagePulls: cannot be larger than 1 unless serializeImagePulls is false')
+  if ((draft.fullPcpusOnly === true || draft.strictCpuReservation === true) && draft.cpuManagerPolicy !== 'static')
+    found.push('cpuManagerPolicyOptions: the options need cpuManagerPolicy: static')
   return found
 }

@@ -13,8 +13,20 @@ export interface KubeletConfig {
   readonly clusterDns: readonly string[]
   readonly resolvConf: string
   readonly maxPods: number
+  /** So many pods a CPU at most, within maxPods; 0 for no such limit. */
+  readonly podsPerCore: number
   readonly podPidsLimit: number | undefined
   readonly cpuManagerPolicy: 'none' | 'static'
+  /** A container has whole cores for itself or none: others never run on a sibling thread. */
+  readonly fullPcpusOnly: boolean
+  /** Containers that share CPUs keep off the reserved ones too. */
+  readonly strictCpuReservation: boolean
+  /** Limits of CPU are enforced. */
+  readonly cpuCfsQuota: boolean
+  /** Out of memory, only the process that is chosen is killed, not all of its container (cgroup v2). */
+  readonly singleProcessOomKill: boolean
+  /** Whether Burstable containers may swap, in proportion to what they request of the memory (cgroup v2). */
+  readonly swapBehavior: 'NoSwap' | 'LimitedSwap'
   /** CPUs that no container has for itself, such as "0-1"; default: as many of the first as are reserved in all. */
   readonly reservedSystemCpus: string | undefined
   readonly topologyManagerPolicy: TopologyPolicy
@@ -45,6 +57,8 @@ export interface KubeletConfig {
   readonly nodeStatusUpdateMs: number
   readonly nodeStatusReportMs: number
   readonly nodeLeaseSeconds: number
+  /** So many images stand in the node's status, the biggest; -1 for all. */
+  readonly nodeStatusMaxImages: number
   readonly maxCrashBackOffMs: number
   readonly registerNode: boolean
   /** Port of the kubelet's HTTPS API; 0 while it is served in process only. */
@@ -52,6 +66,8 @@ export interface KubeletConfig {
   /** Folder of static pod manifests, and a URL of such a manifest. */
   readonly staticPodPath: string | undefined
   readonly staticPodUrl: string | undefined
+  /** Headers that the URL is asked with. */
+  readonly staticPodUrlHeaders: readonly { readonly name: string; readonly value: string }[]
   /** How often the URL is asked. */
   readonly staticPodUrlPeriodMs: number
   /** Amounts or percentages by signal: below, pods go at once. */
@@ -87,8 +103,14 @@ export const defaultKubeletConfig: KubeletConfig = {
   clusterDns: [],
   resolvConf: '/etc/resolv.conf',
   maxPods: 110,
+  podsPerCore: 0,
   podPidsLimit: undefined,
   cpuManagerPolicy: 'none',
+  fullPcpusOnly: false,
+  strictCpuReservation: false,
+  cpuCfsQuota: true,
+  singleProcessOomKill: false,
+  swapBehavior: 'NoSwap',
   reservedSystemCpus: undefined,
   topologyManagerPolicy: 'none',
   topologyManagerScope: 'container',
@@ -112,11 +134,13 @@ export const defaultKubeletConfig: KubeletConfig = {
   nodeStatusUpdateMs: 10_000,
   nodeStatusReportMs: 300_000,
   nodeLeaseSeconds: 40,
+  nodeStatusMaxImages: 50,
   maxCrashBackOffMs: 300_000,
   registerNode: true,
   port: 10250,
   staticPodPath: undefined,
   staticPodUrl: undefined,
+  staticPodUrlHeaders: [],
   staticPodUrlPeriodMs: 20_000,
   evictionHard: {
     'memory.available': '100Mi',

@@ -70,4 +70,31 @@ describe('under the static policy', () => {
   it('nothing starts where no CPU is reserved', async () => {
     await expect(testNode({ cpuManagerPolicy: 'static' })).rejects.toThrow('the static CPU policy needs CPUs')
   })
+  it('whole cores alone are given where that is asked, and reserved CPUs are shared by nobody', async () => {
+    const config = {
+      cpuManagerPolicy: 'static',
+      reservedSystemCpus: '0,4',
+      fullPcpusOnly: true,
+      strictCpuReservation: true,
+    } as const
+    const node = await testNode(config, { machine: { cpuCount: 8, topology: machine } })
+    const create = async (name: string, cpu?: string) => {
+      const own = cpu === undefined ? {} : { resources: resources(cpu) }
+      await node.create(name, { containers: [{ name, image: 'img:1', ...own }] })
+      await node.advance(100)
+    }
+    await create('sharing')
+    expect(cpusets(node)['sharing']).toBe('1-3,5-7')
+    await create('odd', '1')
+    expect((await node.pod('odd')).status).toMatchObject({
+      phase: 'Failed',
+      reason: 'SMTAlignmentError',
+      message: 'Pod was rejected: SMT Alignment Error: requested 1 cpus not multiple cpus per core = 2',
+    })
+    await create('four', '4')
+    expect(cpusets(node)['four']).toBe('2-3,6-7')
+    await create('more', '4')
+    expect((await node.pod('more')).status).toMatchObject({ reason: 'OutOfcpu' })
+    await node.stop()
+  })
 })

@@ -8,7 +8,7 @@ import type { MachineFacts } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
 import { formatCpus, parseCpus } from './cpu-list.ts'
 import { containerNameOf, podUidOf } from './labels.ts'
-import { amount, qosOf } from './resources.ts'
+import { amount, qosOf, reservedAmount } from './resources.ts'
 import type { RuntimeView } from './runtime-view.ts'
 import { type Container, isSidecar, type Pod } from './types.ts'
 
@@ -63,14 +63,10 @@ export function exclusiveCpus(pod: Pod, container: Container): number {
 }
 
 /** CPUs that stay shared: those that are named, else as many of the first as the reserved amounts make. */
-export function reservedCpus(
-  config: Pick<KubeletConfig, 'reservedSystemCpus' | 'systemReserved' | 'kubeReserved'>,
-  topology: Topology,
-): readonly number[] {
+export function reservedCpus(config: Parameters<typeof reservedAmount>[0], topology: Topology): readonly number[] {
   if (config.reservedSystemCpus !== undefined) return parseCpus(config.reservedSystemCpus)
-  const milli = amount(config.systemReserved, 'cpu') + amount(config.kubeReserved, 'cpu')
   const all = new Set(topology.map((c) => c.cpu))
-  return takeCpus(topology, all, Math.min(all.size, Math.ceil(milli / 1000))) ?? []
+  return takeCpus(topology, all, Math.min(all.size, Math.ceil(reservedAmount(config, 'cpu') / 1000))) ?? []
 }
 
 interface Saved {
@@ -78,7 +74,7 @@ interface Saved {
   readonly defaultCpuSet: string
   readonly entries?: Readonly<Record<string, Readonly<Record<string, string>>>>
 }
-export interface CpusOptions {
+export interface CpusOptions extends Pick<KubeletConfig, 'fullPcpusOnly' | 'strictCpuReservation'> {
   readonly policy: 'none' | 'static'
   /** Never given to one container alone. */
   readonly reserved: readonly number[]
@@ -162,6 +158,30 @@ export class Cpus {
     this.#changed()
     return undefined
   }
+  /** Why a pod cannot have whole cores, where containers get no less; undefined where it can. */
+  refuseThreads(pod: Pod): string | undefined {
+    const { policy, fullPcpusOnly, topology } = this.#options
+    if (policy === 'none' || !fullPcpusOnly) return undefined
+    const free = new Set(this.#free())
+    const threads = new Map<string, number[]>()
+    for (const { socket, core, cpu } of topology) {
+      const key = `${socket}/${core}`
+      threads.set(key, [...(threads.get(key) ?? []), cpu])
+    }
+    const perCore = Math.max(1, ...[...threads.values()].map((cpus) => cpus.length))
+    const whole = [...threads.values()].filter((cpus) => cpus.every((cpu) => free.has(cpu))).flat().length
+    const { initContainers = [], containers } = pod.spec
+    let wanted = 0
+    for (const container of [...initContainers, ...containers]) {
+      const count = exclusiveCpus(pod, container)
+      if (count % perCore !== 0)
+        return `SMT Alignment Error: requested ${count} cpus not multiple cpus per core = ${perCore}`
+      if (containers.includes(container) || isSidecar(container)) wanted += count
+    }
+    return wanted <= whole
+      ? undefined
+      : `SMT Alignment Error: not enough free physical CPUs: available physical CPUs = ${whole}, requested CPUs = ${wanted}, CPUs per core = ${perCore}`
+  }
   /** The CPUs a container may run on; undefined where the policy says nothing. */
   cpusetOf(uid: string, container: string): string | undefined {
     if (this.#options.policy === 'none') return undefined
@@ -190,11 +210,17 @@ export class Cpus {
     return new Set([...this.#own.values()].flatMap((containers) => [...containers.values()].flat()))
   }
   #shared(): readonly number[] {
+    const { strictCpuReservation, reserved } = this.#options
+    const left = this.#left()
+    return strictCpuReservation ? left.filter((cpu) => !reserved.includes(cpu)) : left
+  }
+  /** What no container has for itself. */
+  #left(): readonly number[] {
     const taken = this.#taken()
     return this.#options.topology.map((c) => c.cpu).filter((cpu) => !taken.has(cpu))
   }
   #free(): readonly number[] {
-    return this.#shared().filter((cpu) => !this.#options.reserved.includes(cpu))
+    return this.#left().filter((cpu) => !this.#options.reserved.includes(cpu))
   }
   /** Boundary: containers that cannot be moved now are told of; they get the right set with their next start. */
   #changed(): void {

@@ -51,7 +51,7 @@ export async function createSandbox(context: KubeletContext, pod: Pod, attempt: 
       return { ok: false, message: `RuntimeHandler "${handler}" does not support user namespaces` }
     await Promise.all([
       host.cgroups.ensure(podCgroup(pod), {
-        ...podCgroupResources(pod, settings.podPidsLimit),
+        ...podCgroupResources(pod, settings),
         // CPUs of one's own are not rationed.
         ...(context.cpus.hasOwn(pod.metadata.uid) ? { cpuQuotaUs: -1 } : {}),
       }),

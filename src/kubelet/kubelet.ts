@@ -167,6 +167,8 @@ async function makeContext(
   const cpus = new Cpus({
     policy: config.cpuManagerPolicy,
     reserved: reservedCpus(config, machine.topology),
+    fullPcpusOnly: config.fullPcpusOnly,
+    strictCpuReservation: config.strictCpuReservation,
     topology: machine.topology,
     disk,
     runtime,

@@ -6,7 +6,7 @@ import { rfc3339 } from '../ports/clock.ts'
 import type { RuntimeCondition, RuntimeFeatures, RuntimeImage } from '../ports/container-runtime.ts'
 import type { MachineFacts } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
-import { amount } from './resources.ts'
+import { amount, reservedAmount } from './resources.ts'
 
 type NodeCondition = NonNullable<Node['status']['conditions']>[number]
 type NodeImage = NonNullable<Node['status']['images']>[number]
@@ -50,7 +50,9 @@ export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBy
   const capacity: Record<string, string> = {
     cpu: String(machine.cpuCount),
     memory: kibibytes(machine.memoryBytes),
-    pods: String(config.maxPods),
+    pods: String(
+      config.podsPerCore === 0 ? config.maxPods : Math.min(config.maxPods, config.podsPerCore * machine.cpuCount),
+    ),
     'ephemeral-storage': kibibytes(facts.diskBytes),
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
@@ -62,11 +64,11 @@ export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBy
 
 /** Capacity without what is reserved and what eviction keeps free. */
 export function allocatableOf(capacity: Amounts, facts: Pick<NodeFacts, 'config' | 'devices'>): Amounts {
-  const { systemReserved, kubeReserved, evictionHard } = facts.config
+  const { evictionHard } = facts.config
   const allocatable: Record<string, string> = {}
   for (const [name, text] of Object.entries(capacity)) {
     const total = amount(capacity, name)
-    let reserved = amount(systemReserved, name) + amount(kubeReserved, name)
+    let reserved = reservedAmount(facts.config, name)
     if (name === 'memory') reserved += thresholdAmount(evictionHard['memory.available'], total)
     if (name === 'ephemeral-storage') reserved += thresholdAmount(evictionHard['nodefs.available'], total)
     if (reserved === 0 && name !== 'ephemeral-storage') allocatable[name] = text
@@ -146,12 +148,12 @@ export function nodeConditions(facts: NodeFacts, old: readonly NodeCondition[]):
   })
 }
 
-const maxImages = 50
 const maxNamesPerImage = 5
-export function nodeImages(images: readonly RuntimeImage[]): NodeImage[] {
+/** The biggest ones; -1 for all. */
+export function nodeImages(images: readonly RuntimeImage[], most: number): NodeImage[] {
   return [...images]
     .sort((a, b) => b.sizeBytes - a.sizeBytes || (a.id < b.id ? -1 : 1))
-    .slice(0, maxImages)
+    .slice(0, most === -1 ? images.length : most)
     .map(({ repoDigests, repoTags, sizeBytes }) => ({
       names: [...repoDigests, ...repoTags].slice(0, maxNamesPerImage),
       sizeBytes,
@@ -195,7 +197,7 @@ export function nodeStatus(facts: NodeFacts, old: Node['status'] | undefined): N
       systemUUID: machine.systemUuid,
       ...(machine.swapBytes === 0 ? {} : { swap: { capacity: machine.swapBytes } }),
     },
-    images: nodeImages(facts.images),
+    images: nodeImages(facts.images, facts.config.nodeStatusMaxImages),
     runtimeHandlers: facts.runtimeFeatures.handlers.map(({ name, ...features }) => ({ name, features })),
     features: { supplementalGroupsPolicy: facts.runtimeFeatures.supplementalGroupsPolicy },
   }

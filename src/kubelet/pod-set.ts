@@ -142,6 +142,8 @@ export class PodSet {
       features: this.#context.runtimeFeatures,
     })
     if (refusal !== undefined) return refusal
+    const threads = cpus.refuseThreads(pod)
+    if (threads !== undefined) return { reason: 'SMTAlignmentError', message: `Pod was rejected: ${threads}` }
     const nodesOf = topology.admit(pod)
     if (nodesOf === undefined)
       return {

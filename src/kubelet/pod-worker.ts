@@ -83,7 +83,7 @@ export class PodWorker implements PodHandle {
     this.isStatic = isStaticPod(pod)
     this.#allocation = restoredAllocation(pod)
     this.pod = withAllocation(pod, this.#allocation)
-    const cgroup = podCgroupResources(this.pod, context.config.podPidsLimit)
+    const cgroup = podCgroupResources(this.pod, context.config)
     this.resize = { enforced: new Map(), cgroup, pending: restoredPending(pod), progress: undefined }
     this.paths = podPaths(context.config.rootDirectory, this.uid)
     const { disk, clock, objects, tokens, claims, allocatable } = context

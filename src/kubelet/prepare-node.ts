@@ -1,5 +1,5 @@
 // What the kubelet makes on the node before the first pod: its directories, the tmpfs for secrets, the cgroups by class.
-import { amount, cpuShares } from './resources.ts'
+import { amount, cpuShares, reservedAmount } from './resources.ts'
 import type { CgroupResources } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
 import type { KubeletContext } from './context.ts'
@@ -35,9 +35,8 @@ export function podsCgroup(
   memoryBytes: number,
   pidsMax: number,
 ): CgroupResources {
-  const reserved = (name: string) => amount(config.systemReserved, name) + amount(config.kubeReserved, name)
   const enforced = config.enforceNodeAllocatable.includes('pods')
-  const [memory, pids] = enforced ? [reserved('memory'), reserved('pid')] : [0, 0]
+  const [memory, pids] = enforced ? [reservedAmount(config, 'memory'), reservedAmount(config, 'pid')] : [0, 0]
   return {
     cpuShares: cpuShares(amount({ cpu: cpu ?? '0' }, 'cpu')),
     memoryBytes: memory === 0 ? -1 : Math.max(0, memoryBytes - memory),
@@ -65,7 +64,7 @@ export function reservedResources(reserved: Readonly<Record<string, string>>, wh
     ...(pids === 0 || !whole ? {} : { pidsMax: pids }),
   }
 }
-type Reserved = Pick<KubeletConfig, 'systemReserved' | 'kubeReserved'>
+type Reserved = Parameters<typeof reservedAmount>[0]
 
 async function prepareCgroups({ host, allocatable, config, machine }: KubeletContext): Promise<void> {
   const { cgroups } = host

@@ -4,13 +4,13 @@ import type { KubeletContext } from './context.ts'
 import { killContainer } from './kill-container.ts'
 import type { PodHandle } from './pod-handle.ts'
 import { planResize, wider } from './resize.ts'
-import { containerResources, podCgroup, podCgroupResources } from './resources.ts'
+import { containerResources, nodeLimits, podCgroup, podCgroupResources } from './resources.ts'
 import { lastingContainers } from './types.ts'
 
 /** Brings running containers to what is granted. Answers whether one was ended, so that it is started anew.
  * Boundary: what the runtime refuses is told in the condition PodResizeInProgress, and tried again. */
 export async function resizePod(context: KubeletContext, handle: PodHandle): Promise<boolean> {
-  const { view, host, runtime, machine, config } = context
+  const { view, host, runtime, config } = context
   const { pod, uid, resize } = handle
   const running = view.pod(uid).containers
   const plan = planResize(pod, running, resize.enforced)
@@ -28,7 +28,7 @@ export async function resizePod(context: KubeletContext, handle: PodHandle): Pro
     handle.publish()
   }
   const path = podCgroup(pod)
-  const target = podCgroupResources(pod, config.podPidsLimit)
+  const target = podCgroupResources(pod, config)
   let restarted = false
   try {
     await host.cgroups.update(path, widest(resize.cgroup, target))
@@ -43,7 +43,7 @@ export async function resizePod(context: KubeletContext, handle: PodHandle): Pro
         restarted = true
         continue
       }
-      const resources = containerResources(pod, container, machine.memoryBytes, host.cgroups.version)
+      const resources = containerResources(pod, container, nodeLimits(context))
       await runtime.updateContainerResources(status.id, resources)
       resize.enforced.set(status.id, container.resources)
     }

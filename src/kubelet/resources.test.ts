@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { defaultKubeletConfig, type KubeletConfig } from './config.ts'
 import {
   containerResources,
   cpuQuotaUs,
@@ -76,13 +77,34 @@ describe('kernel units', () => {
   it('limits the pod only where every container is limited', () => {
     const limited = container('a', both, both)
     const pod = makePod({ spec: { containers: [limited, container('b', { cpu: '100m' }, { cpu: '200m' })] } })
-    expect(podCgroupResources(pod, undefined)).toMatchObject({ cpuShares: 204, cpuQuotaUs: 30_000, memoryBytes: -1 })
+    const config = { ...defaultKubeletConfig, podPidsLimit: 100 }
+    expect(podCgroupResources(pod, config)).toMatchObject({ cpuShares: 204, cpuQuotaUs: 30_000, memoryBytes: -1 })
     const one = makePod({ spec: { containers: [limited] } })
-    expect(podCgroupResources(one, 100)).toMatchObject({ memoryBytes: 64 * 2 ** 20, pidsMax: 100 })
-    expect(containerResources(one, one.spec.containers[0] as Container, 2 ** 33, 1)).toMatchObject({
-      cpuShares: 102,
-      cpuQuota: 10_000,
-      memoryLimitBytes: 64 * 2 ** 20,
+    expect(podCgroupResources(one, config)).toMatchObject({ memoryBytes: 64 * 2 ** 20, pidsMax: 100 })
+    expect(podCgroupResources(one, { ...config, cpuCfsQuota: false })).toMatchObject({ cpuQuotaUs: -1 })
+  })
+  it('limits a container as the node is configured', () => {
+    const gib = 2 ** 30
+    const of = (c: ReturnType<typeof container>, settings: Partial<KubeletConfig> = {}, cgroupVersion: 1 | 2 = 2) => {
+      const pod = makePod({ spec: { containers: [c, container('other')] } })
+      const config = { ...defaultKubeletConfig, ...settings }
+      const node = { memoryBytes: 8 * gib, swapBytes: 4 * gib, cgroupVersion, config }
+      return containerResources(pod, pod.spec.containers[0] as Container, node)
+    }
+    const limited = container('a', both, both)
+    const expected = { cpuShares: 102, cpuQuota: 10_000, memoryLimitBytes: 64 * 2 ** 20 }
+    expect(of(limited)).toMatchObject({ ...expected, unified: { 'memory.oom.group': '1', 'memory.swap.max': '0' } })
+    expect(of(limited, {}, 1)).toMatchObject(expected)
+    expect(of(limited, {}, 1).unified).toBeUndefined()
+    expect(of(limited, { cpuCfsQuota: false }).cpuQuota).toBeUndefined()
+    expect(of(limited, { singleProcessOomKill: true }).unified).toEqual({ 'memory.swap.max': '0' })
+    const swapping = container('a', { memory: '2Gi' }, { memory: '4Gi' })
+    expect(of(swapping, { swapBehavior: 'LimitedSwap' })).toMatchObject({
+      memoryLimitBytes: 4 * gib,
+      memorySwapLimitBytes: 5 * gib,
+      unified: { 'memory.swap.max': String(gib) },
     })
+    expect(of(swapping).memorySwapLimitBytes).toBe(4 * gib)
+    expect(of(limited, { swapBehavior: 'LimitedSwap' }).unified).toMatchObject({ 'memory.swap.max': '0' })
   })
 })

@@ -4,6 +4,9 @@ import { type QosClass, qosClassOf } from '../api/core/pod-qos.ts'
 import { parseQuantity, quantityMilliValue, quantityValue } from '../api/machinery/quantity.ts'
 import type { LinuxResources } from '../ports/container-runtime.ts'
 import type { CgroupResources } from '../ports/node-host.ts'
+import type { KubeletConfig } from './config.ts'
+import type { KubeletContext } from './context.ts'
+import { parseCpus } from './cpu-list.ts'
 import { type Container, everyContainer, isSidecar, lastingContainers, type Pod, type PodSpec } from './types.ts'
 
 type ResourceList = Readonly<Record<string, string>>
@@ -24,6 +27,16 @@ export function amount(list: ResourceList | undefined, name: string): number {
   const text = list?.[name]
   if (text === undefined) return 0
   return name === 'cpu' ? quantityMilliValue(text) : quantityValue(text)
+}
+/** What pods may not use of the node, reserved for the system and for us, in the units of amount(). CPUs that are reserved
+ * by number stand for every amount of cpu. */
+export function reservedAmount(
+  config: Pick<KubeletConfig, 'systemReserved' | 'kubeReserved' | 'reservedSystemCpus'>,
+  name: string,
+): number {
+  if (name === 'cpu' && config.reservedSystemCpus !== undefined)
+    return parseCpus(config.reservedSystemCpus).length * 1000
+  return amount(config.systemReserved, name) + amount(config.kubeReserved, name)
 }
 const isPositive = (text: string | undefined) => text !== undefined && parseQuantity(text).nanos > 0n
 
@@ -65,19 +78,49 @@ function burstableScore(spec: PodSpec, container: Container, memoryCapacity: num
   return Math.min(bestEffortScore - 1, Math.max(1000 + guaranteedScore, score))
 }
 
+/** What of the node decides a container's limits. */
+export interface NodeLimits {
+  readonly memoryBytes: number
+  readonly swapBytes: number
+  readonly cgroupVersion: 1 | 2
+  readonly config: Pick<KubeletConfig, 'cpuCfsQuota' | 'singleProcessOomKill' | 'swapBehavior'>
+}
+export const nodeLimits = ({
+  machine,
+  host,
+  config,
+}: Pick<KubeletContext, 'machine' | 'host' | 'config'>): NodeLimits => ({
+  memoryBytes: machine.memoryBytes,
+  swapBytes: machine.swapBytes,
+  cgroupVersion: host.cgroups.version,
+  config,
+})
+
+/** Bytes of swap, in proportion to what a container of a Burstable pod requests of the node's memory; one that may use no
+ * more than it requests has none (https://kubernetes.io/docs/concepts/cluster-administration/swap-memory-management/). */
+function swapOf(pod: Pod, container: Container, { memoryBytes, swapBytes, config }: NodeLimits): number {
+  const request = amount(container.resources?.requests, 'memory')
+  const limited = request === amount(container.resources?.limits, 'memory')
+  if (config.swapBehavior === 'NoSwap' || qosOf(pod) !== 'Burstable' || request === 0 || limited) return 0
+  return Math.floor((request / memoryBytes) * swapBytes)
+}
+function unifiedOf(pod: Pod, container: Container, node: NodeLimits, hasLimit: boolean): Record<string, string> {
+  if (node.cgroupVersion === 1) return {}
+  return {
+    ...(hasLimit && !node.config.singleProcessOomKill ? { 'memory.oom.group': '1' } : {}),
+    ...(node.swapBytes > 0 ? { 'memory.swap.max': String(swapOf(pod, container, node)) } : {}),
+  }
+}
+
 /** What one container gets from the runtime. */
-export function containerResources(
-  pod: Pod,
-  container: Container,
-  memoryCapacity: number,
-  cgroupVersion: 1 | 2,
-): LinuxResources {
+export function containerResources(pod: Pod, container: Container, node: NodeLimits): LinuxResources {
   const { requests, limits } = container.resources ?? {}
   const podLimits = pod.spec.resources?.limits
   const cpuLimit = amount(limits, 'cpu') || amount(podLimits, 'cpu')
   const memoryLimit = amount(limits, 'memory') || amount(podLimits, 'memory')
   const cpuRequest = requests?.['cpu'] === undefined ? amount(limits, 'cpu') : amount(requests, 'cpu')
-  const quota = cpuQuotaUs(cpuLimit)
+  const quota = node.config.cpuCfsQuota ? cpuQuotaUs(cpuLimit) : undefined
+  const unified = unifiedOf(pod, container, node, memoryLimit !== 0)
   const hugepages = Object.keys(limits ?? {})
     .filter((name) => name.startsWith('hugepages-'))
     .map((name) => ({ pageSize: hugepageName(name), limit: amount(limits, name) }))
@@ -85,11 +128,16 @@ export function containerResources(
     cpuShares: cpuShares(cpuRequest),
     cpuPeriod: periodUs,
     ...(quota === undefined ? {} : { cpuQuota: quota }),
-    // No swap for pods: the limit of both together is the limit of memory.
-    ...(memoryLimit === 0 ? {} : { memoryLimitBytes: memoryLimit, memorySwapLimitBytes: memoryLimit }),
-    oomScoreAdj: oomScoreAdj(pod, container, memoryCapacity),
+    // The limit of both together; without swap it is the limit of memory.
+    ...(memoryLimit === 0
+      ? {}
+      : {
+          memoryLimitBytes: memoryLimit,
+          memorySwapLimitBytes: memoryLimit + (node.cgroupVersion === 2 ? swapOf(pod, container, node) : 0),
+        }),
+    oomScoreAdj: oomScoreAdj(pod, container, node.memoryBytes),
     ...(hugepages.length === 0 ? {} : { hugepageLimits: hugepages }),
-    ...(cgroupVersion === 2 && memoryLimit !== 0 ? { unified: { 'memory.oom.group': '1' } } : {}),
+    ...(Object.keys(unified).length === 0 ? {} : { unified }),
   }
 }
 /** hugepages-2Mi in the kernel's way: 2MB. */
@@ -100,11 +148,14 @@ export function hugepageName(resource: string): string {
 }
 
 /** What the cgroup around the pod gets. */
-export function podCgroupResources(pod: Pod, pidsMax: number | undefined): CgroupResources {
+export function podCgroupResources(
+  pod: Pod,
+  { podPidsLimit: pidsMax, cpuCfsQuota }: Pick<KubeletConfig, 'podPidsLimit' | 'cpuCfsQuota'>,
+): CgroupResources {
   const { spec } = pod
   const pids = pidsMax === undefined ? {} : { pidsMax }
   if (qosOf(pod) === 'BestEffort') return { cpuShares: minShares, ...pids }
-  const quota = allLimited(spec, 'cpu') ? cpuQuotaUs(podAmount(spec, 'limits', 'cpu')) : undefined
+  const quota = cpuCfsQuota && allLimited(spec, 'cpu') ? cpuQuotaUs(podAmount(spec, 'limits', 'cpu')) : undefined
   const memory = allLimited(spec, 'memory') ? podAmount(spec, 'limits', 'memory') : 0
   const hugepages = Object.keys(podRequests(spec))
     .filter((name) => name.startsWith('hugepages-'))

@@ -15,7 +15,7 @@ import type { PodPaths } from './paths.ts'
 import { newestRun } from './plan-pod.ts'
 import type { PullCredential } from './pulled-images.ts'
 import type { PodVolumes } from './pod-volumes.ts'
-import { containerResources } from './resources.ts'
+import { containerResources, nodeLimits } from './resources.ts'
 import type { Waiting } from './status.ts'
 import { type AnyContainer, type Container, isHostNetwork, namespaceOf, type Pod } from './types.ts'
 import { userNamespaceOf } from './user-namespaces.ts'
@@ -207,7 +207,7 @@ async function makeConfig(
     annotations: Object.assign({}, ...given.map((g) => g.annotations)) as Record<string, string>,
     cdiDevices: [...given.flatMap((g) => g.cdiDevices), ...context.deviceClaims.cdiDevicesOf(pod, container)],
     resources: {
-      ...containerResources(pod, container as Container, context.machine.memoryBytes, context.host.cgroups.version),
+      ...containerResources(pod, container as Container, nodeLimits(context)),
       ...cpusOf(context, pod, container.name),
     },
     seccompDirectory: `${context.config.rootDirectory}/seccomp`,

@@ -184,7 +184,7 @@ function followUrl(context: KubeletContext, url: string, sink: StaticPodSink, re
       host: hostname.replace(/^\[|\]$/g, ''),
       port: port === '' ? (https ? 443 : 80) : Number(port),
       path: `${pathname}${search}`,
-      headers: [{ name: 'User-Agent', value: `kubelet/${config.version}` }],
+      headers: [{ name: 'User-Agent', value: `kubelet/${config.version}` }, ...config.staticPodUrlHeaders],
       timeoutMs: 10_000,
     })
     if (!answer.ok || answer.status !== 200) {

@@ -137,7 +137,9 @@ describe('a node with two NUMA nodes of four CPUs', () => {
   })
   it('takes the pod as one where the scope says so', async () => {
     await start('single-numa-node', 'pod')
-    expect(await run('a', 2, 2)).toEqual(['4-5', '6-7'])
-    expect(await run('b', 2, 2)).toMatchObject({ reason: 'TopologyAffinityError' })
+    expect(await run('a', 1, 1)).toEqual(['1', '2'])
+    expect(await run('b', 1, 1)).toEqual(['4', '5'])
+    // Each container alone would find its place.
+    expect(await run('c', 2, 1)).toMatchObject({ reason: 'TopologyAffinityError' })
   })
 })
