@@ -1,6 +1,6 @@
 // Takes away what a data directory has on the machine, whether its cox still runs, was killed, or never got far: pods,
 // containerd and its shims, mounts, control groups, devices, packet rules. The data itself stays.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Disk } from '../ports/disk.ts'
 import { silentLog } from '../ports/log.ts'
@@ -40,8 +40,10 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
     if (runningContainerd(instance) !== undefined) onProgress('stopping containerd')
     await stopContainerd(instance)
     // A hierarchy of our own is emptied before it goes.
-    await createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance.dataDir))).removeAll()
-    await unmountAll(disk, instance.dataDir)
+    await createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance))).removeAll()
+    await unmountAll(disk, instance)
+    // Only the empty folder: in a mount that stayed it would find everybody's groups.
+    if (existsSync(hugetlbMount(instance))) rmdirSync(hugetlbMount(instance))
     const tables = [instance.serviceTable, instance.podTable].map((t) => `table inet ${t} {}\ndelete table inet ${t}\n`)
     await shell.run('nft', ['-f', '-'], tables.join(''))
     await shell.run('sh', ['-c', removeDevices(instance)])
@@ -57,14 +59,16 @@ export async function removeNode(options: CleanupOptions): Promise<void> {
   if (left.length > 0) throw new Error(`not everything could be taken away: ${left.join(', ')}`)
 }
 
-/** What is mounted below the data directory; the directory itself may be a file system of the user's, which stays. */
-const ownMounts = (dataDir: string): string[] =>
-  mountsBelow(dataDir).flatMap(({ target }) => (target === dataDir ? [] : [target]))
+/** What is mounted for us; the data directory itself may be a file system of the user's, which stays. */
+const ownMounts = (instance: Instance): string[] =>
+  [...mountsBelow(instance.dataDir), ...mountsBelow(hugetlbMount(instance))].flatMap(({ target }) =>
+    target === instance.dataDir ? [] : [target],
+  )
 
 /** Mounts stand on each other, and taking one away may take others: look again until none is left. */
-async function unmountAll(disk: Disk, path: string): Promise<void> {
+async function unmountAll(disk: Disk, instance: Instance): Promise<void> {
   for (let round = 0; round < 10; round++) {
-    const targets = new Set(ownMounts(path))
+    const targets = new Set(ownMounts(instance))
     if (targets.size === 0) return
     for (const target of [...targets].toReversed()) await disk.unmount(target)
   }
@@ -166,7 +170,7 @@ export function leftovers(instance: Instance): string[] {
   const left: string[] = []
   if (runningContainerd(instance) !== undefined) left.push('containerd')
   left.push(...shimsOf(instance).map((pid) => `shim ${pid}`))
-  left.push(...ownMounts(instance.dataDir).map((target) => `mount ${target}`))
+  left.push(...ownMounts(instance).map((target) => `mount ${target}`))
   left.push(...leftoverCgroups(instance.cgroupRoot))
   const devices = readFileSync('/proc/net/dev', 'utf8')
   for (const device of [instance.device, tunnelDeviceOf(instance)])

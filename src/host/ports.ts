@@ -102,7 +102,7 @@ export async function startHostNode(options: HostNodeOptions): Promise<HostNode>
       runtime: withHostPorts<ContainerRuntime>(runtime, rules),
       disk: createDisk(shell),
       host: createNodeHost({
-        cgroups: createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance.dataDir))),
+        cgroups: createCgroups(instance.cgroupRoot, findLayout(hugetlbMount(instance))),
         ...(options.address === undefined ? {} : { address: options.address }),
       }),
       prober: hostProber,

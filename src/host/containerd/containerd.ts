@@ -85,7 +85,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   const paths = pathsOf(instance)
   for (const folder of [paths.root, paths.registry]) mkdirSync(folder, { recursive: true, mode: 0o711 })
   forgetLastBoot(paths)
-  const ociRuntimes = await openOciRuntimes(instance.dataDir, options.ociRuntime)
+  const ociRuntimes = await openOciRuntimes(instance, options.ociRuntime)
   log.info(`containers are made by ${ociRuntimes.standard}`, { why: ociRuntimes.reason })
   const config = containerdConfig({
     root: paths.root,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { namesIn } from './import.ts'
+import { ctrVersion, namesIn } from './import.ts'
 
 test('names that an import brought', () => {
   const output =
@@ -8,4 +8,11 @@ test('names that an import brought', () => {
 })
 test('an archive without names brings none', () => {
   expect(namesIn('Importing\telapsed: 0.6 s\n')).toEqual([])
+})
+test.each([
+  ['ctr github.com/containerd/containerd 1.6.20~ds1\n', '1.6.20~ds1'],
+  ['ctr github.com/containerd/containerd/v2 2.1.9+unknown\n', '2.1.9+unknown'],
+  ['ctr containerd.io v1.7.2 0cae528\n', '1.7.2'],
+])('the version of ctr: %s', (said, version) => {
+  expect(ctrVersion(said)).toBe(version)
 })

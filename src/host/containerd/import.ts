@@ -20,10 +20,9 @@ export async function importArchive(
   client: GrpcClient,
   archive: AsyncIterable<Uint8Array>,
 ): Promise<readonly string[]> {
-  const { runtimeVersion } = await client.call(cri.version, {}, { timeoutMs: 10_000 })
-  const plain = await unzipped(archive)
-  // Where containerd itself would import, ctr tells shortened names only.
-  const local = isOlder(runtimeVersion, '1.7') ? [] : ['--local']
+  const [plain, said] = await Promise.all([unzipped(archive), run('ctr', ['--version'])])
+  // Newer ones would let containerd import, which one older than 1.7 cannot, and tell shortened names only.
+  const local = isOlder(ctrVersion(said), '1.7') ? [] : ['--local']
   const words = ['--address', socket, '--namespace', namespace, 'images', 'import', ...local, '--digests=false', '-']
   let output: string
   try {
@@ -48,6 +47,8 @@ function unreadable(error: CommandError): string {
     return `not an image archive (docker save, or an OCI layout in a tar): ${why}`
   return `the image cannot be loaded: ${why}`
 }
+/** ctr's own, which need not be containerd's: "ctr github.com/containerd/containerd/v2 2.1.9". */
+export const ctrVersion = (said: string): string => /\sv?(\d+\.\d\S*)/.exec(said)?.[1] ?? ''
 /** ctr says "unpacking docker.io/library/busybox:latest (sha256:...)...done". */
 export const namesIn = (output: string): string[] => [
   ...new Set([...output.matchAll(/^unpacking (\S+) \(sha256:[0-9a-f]+\)/gm)].flatMap(([, name]) => name ?? [])),

@@ -1,12 +1,13 @@
 // Which programs make containers below containerd: runc, and crun, which takes a third less time for a pod and works
 // where the machine's control groups suit it. On hybrid control groups crun refuses to work while any controller is left to
-// the second generation; the one that is often left, hugetlb, is then mounted below the data directory.
+// the second generation; the one that is often left, hugetlb, is then mounted for us alone.
 // See docs/decisions/0022-crun-where-it-works.md.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { ownHierarchy } from '../cgroups.ts'
 import { CommandError, run } from '../command.ts'
+import type { Instance } from '../instance.ts'
 import { readMounts } from '../mounts.ts'
 import { programPath } from '../program-path.ts'
 import { isOlder } from '../version-order.ts'
@@ -47,12 +48,13 @@ export function chooseOciRuntime(choice: OciRuntimeChoice, { runc, crun }: OciSu
     : { handlers, standard: 'runc', reason: crun }
 }
 
-/** Where the controller that crun wants away from the second generation is mounted. */
-export const hugetlbMount = (dataDir: string): string => join(dataDir, 'containerd', 'cgroup-hugetlb')
+/** Where the controller that crun wants away from the second generation is mounted. It shows the groups of everybody: not
+ * below the data directory, which a user may remove with all that stands in it. */
+export const hugetlbMount = ({ id }: Pick<Instance, 'id'>): string => `/run/coxswain-${id}-hugetlb`
 
 /** Looks at programs and control groups, and makes room for crun where that takes nothing from anybody. */
 async function surveyOciRuntimes(
-  dataDir: string,
+  instance: Pick<Instance, 'id'>,
   last: Kept | undefined,
 ): Promise<OciSurvey & { readonly tried?: Tried }> {
   const runc = programPath('runc') !== undefined
@@ -61,7 +63,7 @@ async function surveyOciRuntimes(
   if (ctr === undefined) return { runc, crun: 'ctr is not installed' }
   const programs = [program, ctr].map((path) => `${path} ${statSync(path).mtimeMs}`).join(', ')
   const tried = last?.tried?.programs === programs ? last.tried : { programs, crun: await tryCrun(program, ctr) }
-  const obstacle = typeof tried.crun === 'string' ? tried.crun : await makeRoom(dataDir)
+  const obstacle = typeof tried.crun === 'string' ? tried.crun : await makeRoom(instance)
   return { runc, crun: obstacle ?? tried.crun, tried }
 }
 
@@ -96,12 +98,12 @@ export async function tryCrun(program: string, ctr: string): Promise<OciSurvey['
 }
 
 /** What stands in crun's way; undefined when nothing does. */
-async function makeRoom(dataDir: string): Promise<string | undefined> {
+async function makeRoom(instance: Pick<Instance, 'id'>): Promise<string | undefined> {
   const mounts = readMounts()
   const unified = mounts.find(({ fsType, target }) => fsType === 'cgroup2' && target === '/sys/fs/cgroup/unified')
   if (unified === undefined) return undefined
   const left = controllersOf(unified.target)
-  const target = hugetlbMount(dataDir)
+  const target = hugetlbMount(instance)
   // A mount of ours from another cluster here ends with that cluster.
   const lasting = mounts.some(
     ({ fsType, superOptions, target: at }) =>
@@ -138,11 +140,15 @@ interface Kept extends OciRuntimes {
   readonly tried?: Tried
 }
 /** Chooses, and writes down what was chosen. Without a choice everything stays as at the last start. */
-export async function openOciRuntimes(dataDir: string, wanted?: OciRuntimeChoice): Promise<OciRuntimes> {
+export async function openOciRuntimes(
+  instance: Pick<Instance, 'id' | 'dataDir'>,
+  wanted?: OciRuntimeChoice,
+): Promise<OciRuntimes> {
+  const { dataDir } = instance
   const last = keptOciRuntimes(dataDir)
   if (wanted === undefined && last !== undefined) return last
   const choice = wanted ?? 'auto'
-  const { tried, ...survey } = await surveyOciRuntimes(dataDir, last)
+  const { tried, ...survey } = await surveyOciRuntimes(instance, last)
   const chosen = chooseOciRuntime(choice, survey)
   const kept: Kept = { choice, ...chosen, ...(tried === undefined ? {} : { tried }) }
   writeFileSync(keptPath(dataDir), `${JSON.stringify(kept)}\n`)
