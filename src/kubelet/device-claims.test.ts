@@ -178,7 +178,7 @@ describe('devices that are ready', () => {
   })
 })
 
-it('slices of a driver that is gone are taken away after 30 seconds, those of others stay', async () => {
+it('slices of a driver that is gone are taken away after 30 seconds, all of the node at a start, those of others stay', async () => {
   const slices = node.client.resource(resourceSlices)
   const slice = (name: string, driver: string, nodeName: string) =>
     slices.create({
@@ -195,5 +195,9 @@ it('slices of a driver that is gone are taken away after 30 seconds, those of ot
   await node.advance(20_000)
   expect(await names()).toEqual(['elsewhere', 'here'])
   await node.advance(15_000)
+  expect(await names()).toEqual(['elsewhere'])
+  await slice('before', 'd.example', 'n1')
+  await node.restart()
+  await node.advance(100)
   expect(await names()).toEqual(['elsewhere'])
 })

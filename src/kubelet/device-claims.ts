@@ -66,7 +66,8 @@ export class DeviceClaims {
       register: (plugin) => this.#register(plugin),
       gone: (plugin) => this.#gone(plugin),
     })
-    this.#wipeLater()
+    // No driver has registered yet; those that come tell of their devices anew.
+    this.#wipe('', 0)
   }
   stop(): void {
     this.#watching?.close()
@@ -247,29 +248,25 @@ export class DeviceClaims {
     this.#drivers.set(plugin.name, left)
     if (left.length > 0) return
     this.#drivers.delete(plugin.name)
-    this.#wipeLater(plugin.name)
+    this.#wipe(plugin.name, absenceMs)
   }
-  /** Slices of this node by a driver that does not come (back), or by all such drivers, are taken away. */
-  #wipeLater(driver?: string): void {
+  /** Takes away what a driver, or all of them, told of this node's devices: a kubelet may delete such slices, not read them. */
+  #wipe(driver: string, delayMs: number): void {
     const { clock, client, nodeName, log } = this.#options
-    const slices = client.resource(resourceSlices)
-    const key = driver ?? ''
-    const wipe = async () => {
-      const of = `spec.nodeName=${nodeName}`
-      const { items } = await slices.list({ fieldSelector: driver === undefined ? of : `${of},spec.driver=${driver}` })
-      for (const name of new Set(items.map((slice) => slice.spec.driver)))
-        if (!this.#drivers.has(name)) await slices.deleteCollection({ fieldSelector: `${of},spec.driver=${name}` })
-    }
-    this.#wipes.get(key)?.cancel()
-    this.#wipes.set(
-      key,
-      clock.after(absenceMs, () => {
-        wipe().catch((error: unknown) => {
-          // Boundary: without the API there is nobody to tell of devices.
-          log.warn('cannot take away the resource slices of an absent driver', { driver: key, error: String(error) })
-          this.#wipeLater(driver)
+    const of = [`spec.nodeName=${nodeName}`, ...(driver === '' ? [] : [`spec.driver=${driver}`])]
+    const wipe = () =>
+      client
+        .resource(resourceSlices)
+        .deleteCollection({ fieldSelector: of.join(',') })
+        .catch((error: unknown) => {
+          // Boundary: without the API nobody is told of devices that are not there.
+          log.warn('cannot take away the resource slices of an absent driver', { driver, error: String(error) })
+          this.#wipe(driver, absenceMs)
         })
-      }),
+    this.#wipes.get(driver)?.cancel()
+    this.#wipes.set(
+      driver,
+      clock.after(delayMs, () => void wipe()),
     )
   }
 }

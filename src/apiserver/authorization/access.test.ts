@@ -246,6 +246,17 @@ describe('reviews', () => {
 describe('selectors', () => {
   const kubelet: UserInfo = { name: 'system:node:n1', groups: ['system:nodes', 'system:authenticated'] }
   const reason = 'can only list/watch pods with spec.nodeName field selector'
+  it('a node takes away resource slices of its own drivers alone', async () => {
+    const { call } = await testServer()
+    const slices = '/apis/resource.k8s.io/v1/resourceslices'
+    const remove = async (query: string) =>
+      (await call('DELETE', `${slices}?fieldSelector=${query}`, undefined, { user: kubelet })).status
+    expect(await remove('spec.nodeName%3Dn1')).toBe(200)
+    expect(await remove('spec.nodeName%3Dn1,spec.driver%3Dd.example')).toBe(200)
+    expect(await remove('spec.nodeName%3Dn2')).toBe(403)
+    expect(await remove('spec.driver%3Dd.example')).toBe(403)
+    expect((await call('GET', slices, undefined, { user: kubelet })).status).toBe(403)
+  })
   it('a node reads its own pods and its own Node', async () => {
     const { call } = await testServer()
     await call('POST', `${base}/serviceaccounts`, { metadata: { name: 'default' } })

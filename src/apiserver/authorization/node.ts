@@ -66,6 +66,11 @@ function specialCase(
       return subresource === '' && reads.has(verb) ? ownNode(attributes, node) : undefined
     case 'resource.k8s.io/resourceclaims':
       return verb === 'get' ? used(server, attributes, node) : noOpinion
+    case 'resource.k8s.io/resourceslices':
+      // Those of other nodes are their drivers' word.
+      return verb !== 'deletecollection' || exactField(attributes.fieldSelector ?? [], 'spec.nodeName') === node
+        ? undefined
+        : refuse('can only delete a collection of resourceslices with spec.nodeName field selector')
     case 'coordination.k8s.io/leases':
       if (attributes.namespace !== 'kube-node-lease') {
         return refuse('can only access leases in the "kube-node-lease" system namespace')
