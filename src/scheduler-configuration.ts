@@ -74,6 +74,11 @@ const argsOf: Readonly<Record<string, ObjectSchema<unknown>>> = {
     minCandidateNodesPercentage: optional(0, int32()),
     minCandidateNodesAbsolute: optional(0, int32()),
   }),
+  DynamicResources: object('', {
+    ...typeMeta,
+    filterTimeout: optional(0, string()),
+    bindingTimeout: optional(0, string()),
+  }),
   InterPodAffinity: object('', {
     ...typeMeta,
     hardPodAffinityWeight: optional(0, int32()),

@@ -8,6 +8,7 @@ import {
   isMadeFor,
   maxClaimUsers,
   podClaimAnnotation,
+  usesClaims,
 } from '../api/resource/pod-claims.ts'
 import {
   type ResourceClaim,
@@ -25,7 +26,6 @@ type User = NonNullable<ResourceClaim['status']['reservedFor']>[number]
 const podKey = 'pod:'
 const claimKey = 'claim:'
 const isPodUser = ({ apiGroup = '', resource }: User): boolean => apiGroup === '' && resource === 'pods'
-const usesClaims = (pod: Pod): boolean => (pod.spec.resourceClaims ?? []).length > 0
 /** It will never run (again): its claims may be taken back. */
 const isDone = (pod: Pod): boolean => isPodTerminal(pod) || (isTerminating(pod) && !pod.spec.nodeName)
 

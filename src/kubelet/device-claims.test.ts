@@ -120,6 +120,22 @@ describe('a pod with a claim', () => {
     await node.advance(1000)
     expect(cdiDevices()).toEqual([['d.example/thing=shared-s']])
   })
+  it('has the devices of an extended resource that the scheduler made a claim for', async () => {
+    await listener.register(plugin)
+    const made = await node.create('p', { nodeName: undefined })
+    await claimFor('p')
+    const claims = node.client.resource(resourceClaims)
+    const claim = await claims.get('shared', 'default')
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: 'p', uid: made.metadata.uid, controller: true }
+    await claims.update({ ...claim, metadata: { ...claim.metadata, ownerReferences: [owner] } })
+    const requestMappings = [{ containerName: 'c', resourceName: 'example.com/thing', requestName: 'r' }]
+    const status = { extendedResourceClaimStatus: { resourceClaimName: 'shared', requestMappings } }
+    await node.client.resource(pods).patch('p', 'default', 'merge', { status }, { subresource: 'status' })
+    const target = { kind: 'Node', name: 'n1' }
+    await node.client.resource(pods).post('p', 'default', 'binding', { metadata: { name: 'p' }, target } as never)
+    await node.advance(1000)
+    expect(cdiDevices()).toEqual([['d.example/thing=shared-r']])
+  })
   it('waits while it is not among the users of the claim, or the driver fails', async () => {
     await listener.register(plugin)
     const { metadata } = await node.create('p', wanting())

@@ -1,6 +1,6 @@
 // The devices of ResourceClaims (KEP-4381): drivers on the node make them ready before a pod's first container, and take
 // them back after the last pod's end. What was made ready is kept in a file, so that a restarted kubelet can take it back.
-import { claimsOfPod, isMadeFor } from '../api/resource/pod-claims.ts'
+import { claimsOfPod, extendedPodClaim, isMadeFor, usesClaims } from '../api/resource/pod-claims.ts'
 import { type ResourceClaim, resourceClaims, resourceSlices } from '../api/resource/resource.ts'
 import type { Client } from '../client/client.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
@@ -78,7 +78,7 @@ export class DeviceClaims {
 
   /** Has every device of a pod made ready. Answers why that is not possible now; it may be tried again. */
   prepare(pod: Pod): Promise<string | undefined> {
-    if ((pod.spec.resourceClaims ?? []).length === 0) return Promise.resolve(undefined)
+    if (!usesClaims(pod)) return Promise.resolve(undefined)
     return this.#inTurn(() => this.#prepare(pod))
   }
   /** The pod's containers have ended. Throws where a driver cannot take its devices back now; it may be tried again. */
@@ -105,7 +105,10 @@ export class DeviceClaims {
   }
 
   #devicesOf(pod: Pod, container: AnyContainer) {
-    const wished = ('resources' in container ? container.resources?.claims : undefined) ?? []
+    const named = ('resources' in container ? container.resources?.claims : undefined) ?? []
+    const extended = pod.status.extendedResourceClaimStatus?.requestMappings ?? []
+    const asked = extended.filter(({ containerName }) => containerName === container.name)
+    const wished = [...named, ...asked.map(({ requestName }) => ({ name: extendedPodClaim, request: requestName }))]
     const own = claimsOfPod(pod)
     return wished.flatMap(({ name, request }) => {
       const known = own.find((c) => c.podClaim === name)

@@ -30,6 +30,17 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   })
 }
 
+/** Waits for `done`, and no longer than `timeoutMs`: false when the time was up first. */
+export function within(clock: Clock, timeoutMs: number, done: Promise<void>): Promise<boolean> {
+  return new Promise((answer) => {
+    const timer = clock.after(timeoutMs, () => answer(false))
+    void done.then(() => {
+      timer.cancel()
+      answer(true)
+    })
+  })
+}
+
 /** Calls `run` every `periodMs`, the first time after one period. A run is never overlapped by the next. */
 export function every(clock: Clock, periodMs: number, run: () => void | Promise<void>): Timer {
   let cancelled = false

@@ -224,3 +224,116 @@ test('devices that were given where the pod cannot be are taken back and found a
   expect(await c.placements()).toEqual({ p: 'n2' })
   expect(await devicesOf(c, 'moved')).toEqual(['gpu=n2/g'])
 })
+
+test('claims share a device that allows it, each with its part of the capacity', async () => {
+  const c = await start()
+  const requestPolicy = { default: '1Gi', validRange: { min: '1Gi', step: '1Gi', max: '6Gi' } }
+  await slice(c, 'n1', [
+    {
+      name: 'nic',
+      allowMultipleAllocations: true,
+      capacity: { bandwidth: { value: '8Gi', requestPolicy }, slots: { value: '3' } },
+    },
+  ])
+  const asks = (bandwidth: string) => oneGpu({ capacity: { requests: { bandwidth, slots: '1' } } } as never)
+  const cases: readonly (readonly [string, unknown, Record<string, string> | undefined])[] = [
+    ['rounded', asks('1500Mi'), { bandwidth: '2Gi', slots: '1' }],
+    ['too-much', asks('7Gi'), undefined],
+    ['rest', asks('6Gi'), { bandwidth: '6Gi', slots: '1' }],
+    // a slot is left, and no bandwidth
+    ['none', oneGpu({ capacity: { requests: { slots: '1' } } } as never), undefined],
+  ]
+  for (const [name, requests, consumedCapacity] of cases) {
+    await claim(c, name, requests)
+    await c.pod(name, using(name))
+    await c.advance(2000)
+    const [result] = (await status(c, name)).allocation?.devices.results ?? []
+    expect([name, result?.consumedCapacity]).toEqual([name, consumedCapacity])
+    if (consumedCapacity !== undefined) expect(result?.shareID).toMatch(/^[0-9a-f-]{36}$/)
+  }
+})
+
+test('a pod waits until its device is prepared for the node, and looks for another one where that fails', async () => {
+  const c = await start()
+  const bindingConditions = ['attached']
+  const bindingFailureConditions = ['broken']
+  const remote = { bindsToNode: true, bindingConditions, bindingFailureConditions } as never
+  await slice(c, 'n1', [gpu('fabric', 'a', '8Gi', remote)], { nodeName: undefined, allNodes: true } as never)
+  await claim(c, 'x', oneGpu())
+  await c.pod('p', using('x'))
+  await c.advance(2000)
+  const reserved = await c.client.resource(resourceClaims).get('x', 'default')
+  const chosen = reserved.status.allocation?.nodeSelector?.nodeSelectorTerms[0]?.matchFields?.[0]?.values?.[0]
+  expect(['n1', 'n2']).toContain(chosen)
+  expect(reserved.status.allocation?.devices.results?.[0]).toMatchObject({
+    bindingConditions,
+    bindingFailureConditions,
+  })
+  expect(await c.placements()).toEqual({ p: '' })
+  const say = async (type: string) => {
+    const now = await c.client.resource(resourceClaims).get('x', 'default')
+    const condition = { type, status: 'True', reason: 'Test', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' }
+    const devices = [{ driver, pool: 'n1', device: 'fabric', conditions: [condition] }]
+    await c.client
+      .resource(resourceClaims)
+      .updateStatus({ ...now, status: { ...now.status, devices } } as ResourceClaim)
+  }
+  await say('broken')
+  await c.advance(500)
+  expect((await c.eventsOf('p')).join()).toContain('claim x failed to become ready: device fabric has condition broken')
+  await c.advance(15_000)
+  const again = (await status(c, 'x')) as ResourceClaim['status']
+  expect([again.allocation !== undefined, again.devices]).toEqual([true, undefined])
+  await say('attached')
+  await c.advance(2000)
+  expect((await c.placements())['p']).toMatch(/^n[12]$/)
+})
+
+test('an extended resource is a device of the class that stands for it, where no device plugin offers it', async () => {
+  const c = await start()
+  await c.client.resource(deviceClasses).create({
+    metadata: { name: 'named' },
+    spec: {
+      extendedResourceName: 'example.com/gpu',
+      selectors: [{ cel: { expression: `device.driver == "${driver}"` } }],
+    },
+  } as Input<DeviceClass>)
+  await slice(c, 'n1', [gpu('a', 'a', '8Gi'), gpu('b', 'a', '8Gi')])
+  const pod = await c.pod('p', (draft) => {
+    const limits = { 'example.com/gpu': '2' }
+    draft.spec.initContainers = [
+      { name: 'first', image: 'x', resources: { limits: { 'example.com/gpu': '1' } } },
+    ] as never
+    const [container] = draft.spec.containers
+    if (container !== undefined) container.resources = { limits }
+  })
+  await c.advance(2000)
+  expect(await c.placements()).toEqual({ p: 'n1' })
+  const { resourceClaimName = '', requestMappings } = (await c.get('p')).status.extendedResourceClaimStatus ?? {}
+  expect(requestMappings).toEqual([
+    { containerName: 'first', resourceName: 'example.com/gpu', requestName: 'container-1-request-0' },
+    { containerName: 'c', resourceName: 'example.com/gpu', requestName: 'container-1-request-0' },
+  ])
+  const made = await c.client.resource(resourceClaims).get(resourceClaimName, 'default')
+  expect(made.metadata.annotations).toEqual({ 'resource.kubernetes.io/extended-resource-claim': 'true' })
+  expect(made.metadata.ownerReferences?.[0]).toMatchObject({ kind: 'Pod', uid: pod.metadata.uid, controller: true })
+  expect(made.status.allocation?.devices.results?.map(({ device }) => device).sort()).toEqual(['a', 'b'])
+  // no device is left for another, under the name that every class has; a node's own plugin needs no claim
+  const one = (name: string) => (draft: Parameters<NonNullable<Parameters<SchedulerCluster['pod']>[1]>>[0]) => {
+    const [container] = draft.spec.containers
+    if (container !== undefined) container.resources = { limits: { [name]: '1' } }
+  }
+  await c.pod('second', one('deviceclass.resource.kubernetes.io/gpu'))
+  await c.pod('plugged', one('example.com/gpu'))
+  await c.advance(2000)
+  expect((await c.placements())['plugged']).toBe('')
+  await c.node('n3', (node) => {
+    node.status = {
+      capacity: {},
+      allocatable: { cpu: '4', memory: '8Gi', pods: '110', 'example.com/gpu': '1' },
+    } as never
+  })
+  await c.advance(15_000)
+  expect(await c.placements()).toEqual({ p: 'n1', second: '', plugged: 'n3' })
+  expect((await c.get('plugged')).status.extendedResourceClaimStatus).toBeUndefined()
+})

@@ -6,6 +6,7 @@ import { untoleratedTaint } from '../../api/core/toleration.ts'
 import { compareQuantities, type Quantity, subtractQuantities } from '../../api/machinery/quantity.ts'
 import { sameJson } from '../state/pod-info.ts'
 import type { DeviceClass, ResourceClaim } from '../../api/resource/resource.ts'
+import { addConsumed, type Consumed, type Holdings, isInUse, shareOf } from './capacity.ts'
 import { qualified, selects } from './device-selectors.ts'
 import { type NodeDevice, nodeSelectorOf, type Pool } from './node-devices.ts'
 
@@ -32,6 +33,8 @@ interface Choice {
   readonly claim: ResourceClaim
   readonly option: Option
   readonly device: NodeDevice
+  /** Of a device that several may have: what this one takes of its capacities. */
+  readonly share: Consumed | undefined
 }
 
 const maxSteps = 10_000
@@ -42,8 +45,9 @@ export interface AllocateOptions {
   readonly claims: readonly ResourceClaim[]
   readonly pools: readonly Pool[]
   readonly classOf: (name: string) => DeviceClass | undefined
-  /** True for a device (its id) that another claim holds. */
-  readonly isTaken: (id: string) => boolean
+  readonly held: Holdings
+  /** Names one of the shares of a device. */
+  readonly newShareId: () => string
   readonly nodeName: string
   readonly timestamp: string
 }
@@ -87,12 +91,15 @@ class Search {
   private steps = 0
   private readonly options: AllocateOptions
   private readonly wanted: readonly Wanted[]
-  private readonly used = new Set<string>()
+  /** How often each device is chosen. */
+  private readonly used = new Map<string, number>()
   private readonly devices: readonly NodeDevice[]
   constructor(options: AllocateOptions, wanted: readonly Wanted[]) {
     this.options = options
     this.wanted = wanted
-    this.devices = options.pools.filter(({ complete }) => complete).flatMap(({ devices }) => devices)
+    const devices = options.pools.filter(({ complete }) => complete).flatMap((pool) => pool.devices)
+    // what is ready at once goes before what must be prepared for the node
+    this.devices = [...devices.filter((one) => !isPrepared(one)), ...devices.filter(isPrepared)]
   }
   run(): boolean {
     return this.request(0)
@@ -109,11 +116,12 @@ class Search {
   /** `count` more devices from the one at `from` on: which of equal ones comes first does not matter. */
   private some(wanted: Wanted, option: Option, count: number, from: number, index: number): boolean {
     if (count === 0) return this.request(index + 1)
-    for (let i = from; i <= this.devices.length - count; i++) {
+    for (let i = from; i < this.devices.length; i++) {
       const device = this.devices[i]
       if (this.broken !== undefined || ++this.steps > maxSteps) return false
       if (device === undefined || !this.suits(option, device) || !this.take(wanted, option, device)) continue
-      if (this.some(wanted, option, count - 1, i + 1, index)) return true
+      const next = isShared(device) ? i : i + 1
+      if (this.some(wanted, option, count - 1, next, index)) return true
       this.giveBack()
     }
     return false
@@ -146,18 +154,37 @@ class Search {
     const tolerations = wants.tolerations as readonly Toleration[] | undefined
     if (untoleratedTaint(device.device.taints, tolerations, ['NoSchedule', 'NoExecute']) !== undefined) return false
     if (this.chosen.filter((choice) => choice.claim === claim).length >= maxDevices) return false
-    const shared = wants.adminAccess === true
-    if (!shared && (this.options.isTaken(device.id) || this.used.has(device.id) || !this.hasCounters(device)))
-      return false
-    const choice = { claim, option, device }
+    let share: Consumed | undefined
+    if (wants.adminAccess !== true) {
+      if (this.options.held.whole.has(device.id)) return false
+      const inUse = this.used.has(device.id) || isInUse(this.options.held, device.id)
+      if (isShared(device)) {
+        share = shareOf(device.device, device.driver, wants.capacity?.requests, this.goneOf(device))
+        if (share === undefined) return false
+      } else if (inUse) return false
+      if (!inUse && !this.hasCounters(device)) return false
+    }
+    const choice = { claim, option, device, share }
     if (!(claim.spec.devices.constraints ?? []).every((constraint) => this.holds(constraint, choice))) return false
     this.chosen.push(choice)
-    if (!shared) this.used.add(device.id)
+    if (wants.adminAccess !== true) this.used.set(device.id, (this.used.get(device.id) ?? 0) + 1)
     return true
   }
   private giveBack(): void {
     const last = this.chosen.pop()
-    if (last !== undefined && last.option.wants.adminAccess !== true) this.used.delete(last.device.id)
+    if (last === undefined || last.option.wants.adminAccess === true) return
+    const { id } = last.device
+    const left = (this.used.get(id) ?? 0) - 1
+    if (left > 0) this.used.set(id, left)
+    else this.used.delete(id)
+  }
+  /** What others and this search have taken of a shared device. */
+  private goneOf({ id }: NodeDevice): Consumed {
+    let gone = this.options.held.shared.get(id) ?? {}
+    if (this.used.has(id))
+      for (const { device, share } of this.chosen)
+        if (device.id === id && share !== undefined) gone = addConsumed(gone, share)
+    return gone
   }
   private holds({ requests = [], matchAttribute, distinctAttribute }: Constraint, choice: Choice): boolean {
     const concerns = ({ claim, option }: Choice) =>
@@ -180,7 +207,7 @@ class Search {
         if (whole === undefined) return false
         let left: Quantity = subtractQuantities(String(whole), String(value))
         for (const other of device.pool.consumers) {
-          if (!this.used.has(other.id) && !this.options.isTaken(other.id)) continue
+          if (!this.used.has(other.id) && !isInUse(this.options.held, other.id)) continue
           for (const taken of other.device.consumesCounters ?? []) {
             const amount = taken.counterSet === counterSet ? taken.counters[name]?.value : undefined
             if (amount !== undefined) left = subtractQuantities(left, String(amount))
@@ -192,15 +219,23 @@ class Search {
   }
 }
 
+const isShared = ({ device }: NodeDevice): boolean => device.allowMultipleAllocations === true
+const isPrepared = ({ device }: NodeDevice): boolean => (device.bindingConditions ?? []).length > 0
+
 function allocationOf(claim: ResourceClaim, chosen: readonly Choice[], options: AllocateOptions): Allocation {
   const mine = chosen.filter((choice) => choice.claim === claim)
-  const results: Results = mine.map(({ option: { name, wants }, device }) => ({
+  const results: Results = mine.map(({ option: { name, wants }, device: { driver, pool, device }, share }) => ({
     request: name,
-    driver: device.driver,
-    pool: device.pool.name,
-    device: device.device.name,
+    driver,
+    pool: pool.name,
+    device: device.name,
     ...(wants.adminAccess === true ? { adminAccess: true } : {}),
     ...(wants.tolerations === undefined ? {} : { tolerations: wants.tolerations }),
+    ...(device.bindingConditions === undefined ? {} : { bindingConditions: device.bindingConditions }),
+    ...(device.bindingFailureConditions === undefined
+      ? {}
+      : { bindingFailureConditions: device.bindingFailureConditions }),
+    ...(share === undefined ? {} : { shareID: options.newShareId(), consumedCapacity: share }),
   }))
   const classes = new Map(mine.map(({ option }) => [option.name, option.deviceClass]))
   const config = [

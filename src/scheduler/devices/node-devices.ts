@@ -82,7 +82,8 @@ export function nodeSelectorOf(devices: readonly NodeDevice[], nodeName: string)
   const selectors: NodeSelector[] = []
   for (const { device, slice } of devices) {
     const { nodeName: only, nodeSelector } = slice.spec.perDeviceNodeSelection === true ? device : slice.spec
-    if (only !== undefined && only !== '')
+    // a device may be there for the chosen node alone, once it is prepared for it (KEP-5007)
+    if ((only !== undefined && only !== '') || device.bindsToNode === true)
       return { nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: [nodeName] }] }] }
     if (nodeSelector !== undefined) selectors.push(nodeSelector)
   }

@@ -11,7 +11,7 @@ import {
   withClaim,
 } from '../../api/core/volume-claims.ts'
 import { ApiError } from '../../api/machinery/errors.ts'
-import type { Clock } from '../../ports/clock.ts'
+import { within } from '../../ports/clock.ts'
 import {
   broken,
   type Cycle,
@@ -201,16 +201,6 @@ class VolumeBinder {
   private readonly seenChoice = new Set<string>()
 }
 
-/** False when the time was up first. */
-function within(clock: Clock, timeoutMs: number, done: Promise<void>): Promise<boolean> {
-  return new Promise((answer) => {
-    const timer = clock.after(timeoutMs, () => answer(false))
-    void done.then(() => {
-      timer.cancel()
-      answer(true)
-    })
-  })
-}
 function unusable(
   pod: PodInfo,
   name: string,
