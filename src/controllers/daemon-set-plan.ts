@@ -7,7 +7,7 @@ import type { PodSpec } from '../api/core/pod-spec.ts'
 import type { PodTemplateSpec } from '../api/core/pod-template.ts'
 import { type Toleration, untoleratedTaint } from '../api/core/toleration.ts'
 import { scaledValue } from '../api/machinery/int-or-string.ts'
-import { podFitsNode } from './framework/node-selector.ts'
+import { podFitsNode } from '../api/core/node-match.ts'
 import { isPodAvailable, isPodReady, isTerminating } from './framework/pods.ts'
 import { byCreation } from './framework/time.ts'
 
@@ -70,7 +70,7 @@ export function daemonTemplate(set: DaemonSet, nodeName: string, hash: string): 
 export function nodeFit(set: DaemonSet, node: Node): { readonly run: boolean; readonly stay: boolean } {
   const { spec } = set.spec.template
   if (spec.nodeName && spec.nodeName !== node.metadata.name) return { run: false, stay: false }
-  if (!podFitsNode(spec, node)) return { run: false, stay: false }
+  if (!podFitsNode({ spec }, node)) return { run: false, stay: false }
   const tolerations = daemonTolerations(spec)
   if (untoleratedTaint(node.spec.taints, tolerations, ['NoExecute', 'NoSchedule']) !== undefined)
     return { run: false, stay: untoleratedTaint(node.spec.taints, tolerations, ['NoExecute']) === undefined }

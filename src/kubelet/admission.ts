@@ -1,10 +1,9 @@
 // Whether this node takes a pod that the API has bound to it. The scheduler looked at the same things, but pods may name
 // their node themselves, and the node may have changed since. A refused pod fails with the reason that users know.
-import type { NodeSelectorRequirement, NodeSelectorTerm } from '../api/core/affinity.ts'
 import type { Node } from '../api/core/node.ts'
+import { podFitsNode } from '../api/core/node-match.ts'
 import { podRequests } from '../api/core/pod-resources.ts'
 import { untoleratedTaint } from '../api/core/toleration.ts'
-import { matchesRequirement, type Operator } from '../api/machinery/labels.ts'
 import type { RuntimeFeatures } from '../ports/container-runtime.ts'
 import type { KubeletConfig } from './config.ts'
 import { refusedUnderPressure } from './eviction.ts'
@@ -27,37 +26,6 @@ export interface AdmissionFacts {
 
 const refuse = (reason: string, message: string): Waiting => ({ reason, message: `Pod was rejected: ${message}` })
 const predicate = (name: string, why: string): Waiting => refuse(name, `Predicate ${name} failed: ${why}`)
-
-const operators: Readonly<Record<string, Operator>> = {
-  In: 'in',
-  NotIn: 'notin',
-  Exists: 'exists',
-  DoesNotExist: '!',
-  Gt: 'gt',
-  Lt: 'lt',
-}
-function holds(
-  { key, operator, values = [] }: NodeSelectorRequirement,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  const known = operators[operator]
-  return known !== undefined && matchesRequirement({ key, operator: known, values }, labels)
-}
-function termHolds(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term
-  if (matchExpressions.length + matchFields.length === 0) return false
-  const fields = { 'metadata.name': node.metadata.name }
-  return (
-    matchExpressions.every((r) => holds(r, node.metadata.labels ?? {})) && matchFields.every((r) => holds(r, fields))
-  )
-}
-/** nodeSelector and the required terms of the node affinity. */
-export function matchesNode(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? {}
-  for (const [key, value] of Object.entries(pod.spec.nodeSelector ?? {})) if (labels[key] !== value) return false
-  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
-  return terms === undefined || terms.some((term) => termHolds(term, node))
-}
 
 /** Host ports that the pod takes on the node, by protocol; on the host's network all its ports. */
 function hostPorts(pod: Pod): readonly { ip: string; protocol: string; port: number }[] {
@@ -158,7 +126,7 @@ export function refusePod(pod: Pod, facts: AdmissionFacts): Waiting | undefined 
       message: 'SupplementalGroupsPolicy=Strict is not supported in this node',
     }
   if (node !== undefined) {
-    if (!matchesNode(pod, node)) return predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector")
+    if (!podFitsNode(pod, node)) return predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector")
     const taint = untoleratedTaint(node.spec.taints, pod.spec.tolerations, ['NoExecute'])
     if (taint !== undefined) return predicate('TaintToleration', "node(s) had taints that the pod didn't tolerate")
   }

@@ -2,7 +2,7 @@
 // complete when all of its slices are there.
 import type { NodeSelector } from '../../api/core/affinity.ts'
 import type { ResourceSlice } from '../../api/resource/resource.ts'
-import { compileTerms, type MatchableNode, type NodePredicate } from '../state/node-match.ts'
+import { compileTerms, type MatchableNode, type NodePredicate } from '../../api/core/node-match.ts'
 import type { Device } from './device-selectors.ts'
 
 type Counters = NonNullable<ResourceSlice['spec']['sharedCounters']>[number]['counters']

@@ -1,7 +1,7 @@
 // nodeSelector and node affinity: required terms filter, preferred terms score.
 import type { NodeAffinity, PreferredSchedulingTerm } from '../../api/core/affinity.ts'
 import { type PluginFactory, unresolvable } from '../framework.ts'
-import { compileTerm, compileTerms, type NodePredicate } from '../state/node-match.ts'
+import { compileTerm, compileTerms, type NodePredicate } from '../../api/core/node-match.ts'
 import { normalizeLinear } from './normalize.ts'
 
 const mismatch = unresolvable("node(s) didn't match Pod's node affinity/selector")

@@ -4,7 +4,7 @@ import { requestedBytes } from '../../api/core/volume-claims.ts'
 import { labelSelectorMatcher } from '../../api/machinery/labels.ts'
 import type { CsiStorageCapacity, StorageClass } from '../../api/storage/storage.ts'
 import { bytesOf } from '../state/amounts.ts'
-import type { MatchableNode } from '../state/node-match.ts'
+import type { MatchableNode } from '../../api/core/node-match.ts'
 
 /** True where a class may provision for pods of the node. */
 export function provisionsFor({ provisioner, allowedTopologies }: StorageClass, node: MatchableNode): boolean {

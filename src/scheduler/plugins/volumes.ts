@@ -13,7 +13,7 @@ import {
   storageClasses,
 } from '../../api/storage/storage.ts'
 import type { Informer, InformerFactory } from '../../client/informer.ts'
-import { compileTerms, type NodePredicate } from '../state/node-match.ts'
+import { compileTerms, type NodePredicate } from '../../api/core/node-match.ts'
 
 export class VolumeViews {
   readonly claims: Informer<PersistentVolumeClaim>

@@ -5,7 +5,7 @@ import type { Pod } from '../../api/core/pod.ts'
 import type { Toleration } from '../../api/core/toleration.ts'
 import type { Labels } from '../../api/machinery/labels.ts'
 import type { ResourceNames } from './amounts.ts'
-import { namedNodes, type NodePredicate, requiredNodes, requiredNodesKey } from './node-match.ts'
+import { namedNodes, type NodePredicate, requiredNodes, requiredNodesKey } from '../../api/core/node-match.ts'
 import { type Requests, requestsOf } from './pod-requests.ts'
 import { type Terms, termsOf } from './pod-terms.ts'
 

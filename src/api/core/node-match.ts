@@ -1,7 +1,8 @@
 // Node selectors and node affinity, compiled once per pod into predicates over nodes.
-import type { NodeSelectorRequirement, NodeSelectorTerm } from '../../api/core/affinity.ts'
-import type { Pod } from '../../api/core/pod.ts'
-import type { Labels } from '../../api/machinery/labels.ts'
+import type { Labels } from '../machinery/labels.ts'
+import type { NodeSelectorRequirement, NodeSelectorTerm } from './affinity.ts'
+import type { Node } from './node.ts'
+import type { Pod } from './pod.ts'
 
 /** What a node selector may look at. */
 export interface MatchableNode {
@@ -52,7 +53,7 @@ export function compileTerms(terms: readonly NodeSelectorTerm[]): NodePredicate 
 }
 
 /** nodeSelector and the required node affinity together; undefined where the pod asks for neither. */
-export function requiredNodes(pod: Pod): NodePredicate | undefined {
+export function requiredNodes(pod: Pick<Pod, 'spec'>): NodePredicate | undefined {
   const selector = Object.entries(pod.spec.nodeSelector ?? {})
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   const terms = required === undefined ? undefined : compileTerms(required.nodeSelectorTerms)
@@ -65,6 +66,9 @@ export function requiredNodes(pod: Pod): NodePredicate | undefined {
       : ({ labels }) => selector.every(([k, v]) => labels[k] === v)
   return terms === undefined ? bySelector : (node) => bySelector(node) && terms(node)
 }
+/** Whether a pod may run on a node as far as its nodeSelector and its required node affinity go. */
+export const podFitsNode = (pod: Pick<Pod, 'spec'>, { metadata: { name, labels = {} } }: Node): boolean =>
+  requiredNodes(pod)?.({ name, labels }) ?? true
 /** Equal for pods that ask for the same nodes. */
 export function requiredNodesKey(pod: Pod): string {
   const { nodeSelector, affinity } = pod.spec
