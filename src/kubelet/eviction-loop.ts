@@ -1,6 +1,7 @@
 // Keeps the node usable: looks every ten seconds at what is left of memory, disk, inodes and process ids, frees what
 // nobody uses, and then evicts one pod at a time. A pressure once seen is reported for five minutes more.
 import { every, type Timer } from '../ports/clock.ts'
+import type { ContainerStats } from '../ports/container-runtime.ts'
 import type { KubeletContext } from './context.ts'
 import {
   type Candidate,
@@ -13,6 +14,7 @@ import {
   type StorageUsage,
   type Usage,
 } from './eviction.ts'
+import { imageFileSystem } from './image-gc.ts'
 import { containerNameOf } from './labels.ts'
 import { noPressure, type Pressure } from './node-status.ts'
 import type { PodSet } from './pod-set.ts'
@@ -25,8 +27,9 @@ const periodMs = 10_000
 const graceSeconds = 1
 
 export interface EvictionOptions {
-  /** Frees disk that nobody uses: images, dead containers. */
+  /** Frees disk that nobody uses: dead containers, images. */
   readonly reclaimDisk: () => Promise<void>
+  readonly recordNode: (type: 'Normal' | 'Warning', reason: string, message: string) => void
   /** The pressure has changed. */
   readonly onPressure: () => void
 }
@@ -65,14 +68,16 @@ export class EvictionLoop {
     await this.#evictByOwnLimits()
     let assessed = await this.#assess()
     this.#notePressure(assessed.short)
+    const [first] = assessed.due
+    // One at a time: what the last one frees counts before another goes.
+    if (first === undefined || [...this.#pods.workers()].some((w) => w.isEvicted && !w.isEnded)) return
+    this.#options.recordNode('Warning', 'EvictionThresholdMet', `Attempting to reclaim ${first.resource}`)
     if (assessed.due.some((s) => s.resource === 'ephemeral-storage' || s.resource === 'inodes')) {
       await this.#options.reclaimDisk()
       assessed = await this.#assess()
     }
     const [worst] = assessed.due
-    // One at a time: what the last one frees counts before another goes.
-    if (worst !== undefined && ![...this.#pods.workers()].some((w) => w.isEvicted && !w.isEnded))
-      await this.#evictOne(worst, worst.podGraceSeconds)
+    if (worst !== undefined) await this.#evictOne(worst, worst.podGraceSeconds)
   }
   async #assess(): Promise<Assessment> {
     const assessed = assess(this.#thresholds, await this.#observe(), this.#passed, this.#context.clock.monotonic())
@@ -80,13 +85,12 @@ export class EvictionLoop {
     return assessed
   }
   async #observe(): Promise<Observations> {
-    const { host, disk, config, machine, runtime } = this.#context
-    const [usage, fs, images] = await Promise.all([
+    const { host, disk, config, machine } = this.#context
+    const [usage, fs, imageFs] = await Promise.all([
       host.usage(),
       disk.fileSystem(config.rootDirectory),
-      runtime.imageFsInfo(),
+      imageFileSystem(this.#context),
     ])
-    const imageFs = images === undefined || images.path === '' ? fs : await disk.fileSystem(images.path)
     return {
       'memory.available': { available: usage.memoryAvailableBytes, capacity: machine.memoryBytes },
       'nodefs.available': { available: fs.availableBytes, capacity: fs.capacityBytes },
@@ -128,9 +132,10 @@ export class EvictionLoop {
   async #evictOne(shortage: Shortage, podGraceSeconds: number): Promise<void> {
     const byUid = new Map<string, PodWorker>()
     const candidates: Candidate[] = []
+    const stats = shortage.resource === 'pids' ? [] : await this.#context.runtime.containerStats()
     for (const worker of this.#active()) {
       byUid.set(worker.uid, worker)
-      candidates.push({ pod: worker.pod, usage: await this.#usage(worker, shortage.resource) })
+      candidates.push({ pod: worker.pod, usage: await this.#usage(worker, shortage.resource, stats) })
     }
     const [first] = rankForEviction(candidates, shortage.resource)
     if (first === undefined) {
@@ -142,16 +147,15 @@ export class EvictionLoop {
       .get(first.pod.metadata.uid)
       ?.evict(evictionMessage(first, shortage), Math.max(1, Math.min(own, podGraceSeconds)))
   }
-  async #usage(worker: PodWorker, resource: string): Promise<Usage> {
+  async #usage(worker: PodWorker, resource: string, stats: readonly ContainerStats[]): Promise<Usage> {
     if (resource === 'ephemeral-storage' || resource === 'inodes') {
-      const { containers, volumes } = await this.#storage(worker, resource === 'inodes')
+      const { containers, volumes } = await this.#storage(worker, resource === 'inodes', stats)
       const sum = (all: ReadonlyMap<string, number>) => [...all.values()].reduce((total, n) => total + n, 0)
       return { total: sum(containers) + sum(volumes), containers }
     }
-    const { host, runtime } = this.#context
+    const { host } = this.#context
     const cgroup = await host.cgroups.stats(podCgroup(worker.pod))
     if (resource === 'pids') return { total: cgroup?.processes ?? 0, containers: new Map() }
-    const stats = await runtime.containerStats()
     const containers = new Map<string, number>()
     for (const status of this.#context.view.pod(worker.uid).containers) {
       const found = stats.find((s) => s.containerId === status.id)
@@ -160,9 +164,8 @@ export class EvictionLoop {
     const total = cgroup?.memoryWorkingSetBytes ?? [...containers.values()].reduce((sum, n) => sum + n, 0)
     return { total, containers }
   }
-  async #storage(worker: PodWorker, inodes: boolean): Promise<StorageUsage> {
-    const { runtime, disk, view } = this.#context
-    const stats = await runtime.containerStats()
+  async #storage(worker: PodWorker, inodes: boolean, stats: readonly ContainerStats[]): Promise<StorageUsage> {
+    const { disk, view } = this.#context
     const containers = new Map<string, number>()
     for (const status of view.pod(worker.uid).containers) {
       const found = stats.find((s) => s.containerId === status.id)
@@ -182,9 +185,11 @@ export class EvictionLoop {
   }
   /** Pods that use more ephemeral storage than they said they would. */
   async #evictByOwnLimits(): Promise<void> {
-    for (const worker of this.#active()) {
-      if (!hasStorageLimits(worker.pod)) continue
-      const message = storageLimitExceeded(worker.pod, await this.#storage(worker, false))
+    const limited = this.#active().filter(({ pod }) => hasStorageLimits(pod))
+    if (limited.length === 0) return
+    const stats = await this.#context.runtime.containerStats()
+    for (const worker of limited) {
+      const message = storageLimitExceeded(worker.pod, await this.#storage(worker, false, stats))
       if (message !== undefined) worker.evict(message, graceSeconds)
     }
   }

@@ -12,6 +12,16 @@ interface Seen {
   lastUsedMs: number
 }
 
+/** Of the file system that images lie in, which need not be the node's. */
+export async function imageFileSystem({
+  runtime,
+  disk,
+  config,
+}: KubeletContext): ReturnType<KubeletContext['disk']['fileSystem']> {
+  const images = await runtime.imageFsInfo()
+  return disk.fileSystem(images === undefined || images.path === '' ? config.rootDirectory : images.path)
+}
+
 export class ImageCollector {
   readonly #context: KubeletContext
   readonly #recordNode: (type: 'Normal' | 'Warning', reason: string, message: string) => void
@@ -37,10 +47,10 @@ export class ImageCollector {
   }
   /** Frees disk when it is too full. */
   async collect(): Promise<void> {
-    const { disk, config } = this.#context
+    const { config } = this.#context
     await this.#note()
     await this.#removeStale()
-    const { capacityBytes, availableBytes } = await disk.fileSystem(config.rootDirectory)
+    const { capacityBytes, availableBytes } = await imageFileSystem(this.#context)
     if (capacityBytes === 0) return
     const usedPercent = 100 - (availableBytes * 100) / capacityBytes
     if (usedPercent < config.imageGcHighPercent) return

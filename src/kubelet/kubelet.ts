@@ -277,7 +277,11 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   podSet = set
   const images = new ImageCollector(context, recordNode)
   const eviction = new EvictionLoop(context, set, {
-    reclaimDisk: () => images.collectAll(),
+    reclaimDisk: async () => {
+      await set.reclaim()
+      await images.collectAll()
+    },
+    recordNode,
     onPressure: () => agent.update(),
   })
   set.pressure = () => eviction.pressure

@@ -242,6 +242,10 @@ export class PodSet {
       await disk.remove(paths.directory)
     }
   }
+  /** Removes what is left of pods that have ended. */
+  async reclaim(): Promise<void> {
+    for (const worker of this.#workers.values()) await worker.reclaim()
+  }
   /** Ends every pod here and now; the API keeps them. */
   async removeAll(graceSeconds: number): Promise<void> {
     this.#stopped = true

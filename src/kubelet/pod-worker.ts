@@ -27,7 +27,7 @@ import {
 } from './resize.ts'
 import { isStaticPod } from './static-pods.ts'
 import { computeStatus, isPodDone, type StatusFacts, type Waiting } from './status.ts'
-import { erasePod, finishStops, Grace, hurryPod, releasePod, stopPod } from './stop-pod.ts'
+import { erasePod, finishStops, Grace, hurryPod, releasePod, removeRuns, stopPod } from './stop-pod.ts'
 import { terminationMessage } from './termination-message.ts'
 import { everyContainer, isHostNetwork, namespaceOf, type Pod, podTitle } from './types.ts'
 
@@ -364,6 +364,10 @@ export class PodWorker implements PodHandle {
     await erasePod(this.#context, this)
     this.stop()
     for (const forgotten of this.#onForgotten) forgotten()
+  }
+  /** The node needs its disk: of a pod that has ended only the API's word is kept, its logs are not. */
+  async reclaim(): Promise<void> {
+    if (this.#released && !this.#forgotten) await removeRuns(this.#context, this)
   }
   /** Ends everything of the pod on this node without a word to the API. Boundary: what fails is logged. */
   async evacuate(graceSeconds: number): Promise<void> {

@@ -93,9 +93,16 @@ export async function releasePod({ host, devices, cpus }: KubeletContext, { pod,
 
 /** Everything else, when the API has forgotten it: containers, sandboxes, logs, directories. */
 export async function erasePod(context: KubeletContext, handle: PodHandle): Promise<void> {
-  const { view, runtime, disk, config } = context
-  const { uid, pod } = handle
   await finishStops(context, handle)
+  await removeRuns(context, handle)
+  await context.disk.remove(handle.paths.directory)
+  forgetPod(context, handle.uid)
+}
+/** Containers, sandboxes and logs of a pod that has ended. What its status says of them stays. */
+export async function removeRuns(
+  { view, runtime, disk, config }: KubeletContext,
+  { uid, pod }: PodHandle,
+): Promise<void> {
   const { sandboxes, containers } = view.pod(uid)
   for (const { id } of containers) await runtime.removeContainer(id)
   for (const { id } of sandboxes) await runtime.removePodSandbox(id)
@@ -104,8 +111,6 @@ export async function erasePod(context: KubeletContext, handle: PodHandle): Prom
     ...sandboxes.map((s) => view.lookAtSandbox(s.id)),
   ])
   await disk.remove(podLogDirectory(config.podLogsDirectory, pod))
-  await disk.remove(handle.paths.directory)
-  forgetPod(context, uid)
 }
 export function forgetPod(context: KubeletContext, uid: string): void {
   context.writer.forget(uid)

@@ -263,7 +263,7 @@ export function fakeRuntime(clock: Clock, disk: MemoryDisk): FakeRuntime {
       return Promise.resolve(reference)
     },
     removeImage(reference) {
-      images.delete(reference)
+      for (const [name, { id }] of images) if (name === reference || id === reference) images.delete(name)
       return Promise.resolve()
     },
     importImage: absent('import images'),
