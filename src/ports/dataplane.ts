@@ -73,4 +73,6 @@ export interface Dataplane {
   apply(state: DataplaneState): Promise<void>
   /** Takes every rule of ours away. */
   clear(): Promise<void>
+  /** Ports that programs of this machine listen on, as "TCP/30080"; without it they are not looked at. */
+  heldPorts?(): Promise<ReadonlySet<string>>
 }

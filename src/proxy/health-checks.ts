@@ -2,6 +2,7 @@
 // externalTrafficPolicy Local (200) or none (503), and how many.
 // (https://kubernetes.io/docs/reference/networking/virtual-ips/#external-traffic-policy)
 import type { EdgeAnswer, EdgeListener, HttpEdge } from '../ports/http-edge.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { HealthCheck } from './plan-services.ts'
 
 export interface HealthChecks {
@@ -27,9 +28,14 @@ export function answerOf(key: string, endpoints: number): EdgeAnswer {
   }
 }
 
-/** `onRefused` hears of a port that cannot be served, such as one that a program of the machine has. */
+/** A port that was refused is asked for again after this long. */
+const retryMs = 5000
+
+/** `onRefused` hears, once, of a port that cannot be served, such as one that a program of the machine has; it is served when it is
+ * free. */
 export function createHealthChecks(
   edge: HttpEdge,
+  clock: Clock,
   onRefused: (key: string, port: number, error: unknown) => void,
 ): HealthChecks {
   const checks = new Map<string, HealthCheck>()
@@ -39,11 +45,14 @@ export function createHealthChecks(
     listeners.delete(key)
     await (await listener?.opened)?.close()
   }
-  const open = (key: string, port: number) => {
-    const opened = edge
+  const open = (key: string, port: number, isRetry = false) => {
+    const opened: Promise<EdgeListener | undefined> = edge
       .listen({ port, handle: () => Promise.resolve(answerOf(key, checks.get(key)?.localEndpoints ?? 0)) })
       .catch((error: unknown) => {
-        onRefused(key, port, error)
+        if (!isRetry) onRefused(key, port, error)
+        clock.after(retryMs, () => {
+          if (listeners.get(key)?.opened === opened) open(key, port, true)
+        })
         return undefined
       })
     listeners.set(key, { port, opened })

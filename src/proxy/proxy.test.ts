@@ -29,9 +29,11 @@ async function start(pool?: string) {
       return { port: options.port, close: async () => void open.delete(options.port) }
     },
   }
+  const held = new Set<string>()
   const dataplane: Dataplane = {
     apply: async (next) => void (state = next),
     clear: async () => {},
+    heldPorts: async () => new Set(held),
   }
   const { informers, clock, log } = made.context
   proxy = startProxy({
@@ -70,7 +72,7 @@ async function start(pool?: string) {
     } as never)
     await made.advance()
   }
-  return { ...made, open, ask, balancer, slice, state: () => state }
+  return { ...made, open, held, ask, balancer, slice, state: () => state }
 }
 
 it('health check node ports say whether this node has an endpoint', async () => {
@@ -105,6 +107,51 @@ it('a health check node port that a program of the machine has: an event tells i
       'FailedToStartServiceHealthcheck',
       expect.stringMatching(/^node here failed to start healthcheck "default\/lb" on port 30100: /),
     ],
+  ])
+})
+
+it('a health check node port is served when the program that had it has gone', async () => {
+  const { balancer, open, ask, advance } = await start()
+  open.set(30_100, { port: 30_100, handle: () => Promise.reject(new Error('not ours')) })
+  await balancer('lb', 30_100)
+  open.delete(30_100)
+  await advance(5000)
+  expect((await ask(30_100))?.[0]).toBe(503)
+})
+
+it('a node port that a program of the machine has: it keeps it, an event tells it, and it is served when it is free', async () => {
+  const { held, client, slice, advance, state } = await start()
+  held.add('TCP/30200')
+  for (const [name, nodePort] of [
+    ['taken', 30_200],
+    ['free', 30_201],
+  ])
+    await client.resource(services).create({
+      metadata: { name, namespace: 'default' },
+      spec: { type: 'NodePort', ports: [{ name: 'http', port: 80, nodePort }] },
+    } as never)
+  await slice('taken', 'here')
+  const ports = () =>
+    ['taken', 'free'].map((name) => state()?.services.find(({ key }) => key === `default/${name}:http`)?.nodePort)
+  expect(ports()).toEqual([undefined, 30_201])
+  const told = async () =>
+    (await client.resource(events).list({ namespace: 'default' })).items.map((e) => [e.type, e.reason, e.message])
+  const warning = [
+    'Warning',
+    'FailedToOpenNodePort',
+    'node here can\'t open port "nodePort for default/taken:http" (:30200/tcp), skipping it: address already in use',
+  ]
+  expect(await told()).toEqual([warning])
+  // What is served already is not given up for a program that comes later.
+  held.add('TCP/30201')
+  await advance(5000)
+  expect(ports()).toEqual([undefined, 30_201])
+  held.delete('TCP/30200')
+  await advance(5000)
+  expect(ports()).toEqual([30_200, 30_201])
+  expect(await told()).toEqual([
+    warning,
+    ['Normal', 'NodePortOpened', 'node here opened port "nodePort for default/taken:http" (:30200/tcp)'],
   ])
 })
 

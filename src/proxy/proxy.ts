@@ -17,6 +17,7 @@ import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import { announcerOf, announcersFor, announcingNodes } from './announcers.ts'
 import { createHealthChecks } from './health-checks.ts'
+import { createNodePorts } from './node-ports.ts'
 import { planPolicies } from './plan-policies.ts'
 import { planHealthCheck, planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
 
@@ -68,6 +69,20 @@ function tellOnce({ nodeName, recorder, unsupported = [] }: ProxyOptions) {
   }
 }
 
+/** Tells users of a node port that a program of this machine has, and of its being served after all. */
+function tellHeld({ nodeName, recorder, log }: ProxyOptions, service: Service, rule: ServiceRule, held: boolean): void {
+  const port = `"nodePort for ${rule.key}" (:${rule.nodePort}/${rule.protocol.toLowerCase()})`
+  log.info(held ? 'a node port is held by a program of this machine' : 'a node port is free now', { port })
+  if (held)
+    recorder?.event(
+      service,
+      'Warning',
+      'FailedToOpenNodePort',
+      `node ${nodeName} can't open port ${port}, skipping it: address already in use`,
+    )
+  else recorder?.event(service, 'Normal', 'NodePortOpened', `node ${nodeName} opened port ${port}`)
+}
+
 /** Starts the proxy; nothing is applied before the first lists are in. */
 export function startProxy(options: ProxyOptions): Proxy {
   const { informers, dataplane, clock, log, nodeName } = options
@@ -85,7 +100,7 @@ export function startProxy(options: ProxyOptions): Proxy {
     const service = serviceInformer.byKey(key)
     if (service !== undefined) options.recorder?.event(service, 'Warning', 'FailedToStartServiceHealthcheck', message)
   }
-  const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, refused)
+  const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, clock, refused)
   const planned = new Map<string, readonly ServiceRule[]>()
   const dirty = new Set<string>()
   let stopped = false
@@ -141,6 +156,19 @@ export function startProxy(options: ProxyOptions): Proxy {
   }
 
   const tellUnsupported = tellOnce(options)
+  const { heldPorts } = dataplane
+  const nodePorts =
+    heldPorts === undefined
+      ? undefined
+      : createNodePorts({
+          clock,
+          heldPorts,
+          poke,
+          onChange(key, rule, held) {
+            const service = serviceInformer.byKey(key)
+            if (service !== undefined) tellHeld(options, service, rule, held)
+          },
+        })
   function replan(key: string): void {
     const service: Service | undefined = serviceInformer.byKey(key)
     tellUnsupported(key, service)
@@ -152,6 +180,7 @@ export function startProxy(options: ProxyOptions): Proxy {
       const kept = rules.map((rule) => old.find((o) => JSON.stringify(o) === JSON.stringify(rule)) ?? rule)
       planned.set(key, kept)
     }
+    nodePorts?.set(key, planned.get(key) ?? [])
   }
 
   /** Pool addresses that are this node's to answer. */
@@ -171,7 +200,9 @@ export function startProxy(options: ProxyOptions): Proxy {
   async function applyAll(): Promise<void> {
     for (const key of dirty) replan(key)
     dirty.clear()
-    const services = [...planned.values()].flat()
+    await nodePorts?.look()
+    const rules = [...planned.values()].flat()
+    const services = nodePorts === undefined ? rules : rules.map(nodePorts.served)
     await dataplane.apply({
       podCidrs: options.podCidrs,
       serviceCidrs: options.serviceCidrs,
@@ -256,6 +287,7 @@ export function startProxy(options: ProxyOptions): Proxy {
       stopped = true
       retry?.cancel()
       for (const remove of removers) remove()
+      nodePorts?.stop()
       await health?.stop()
       options.recorder?.stop()
     },

@@ -4,6 +4,7 @@
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LinkAddresses } from '../link-addresses.ts'
+import { listeningPorts, listeningScript } from '../listening-ports.ts'
 import type { Shell } from '../shell.ts'
 import { canonicalRanges } from './cidrs.ts'
 import { type PolicyTexts, policyTexts } from './policies.ts'
@@ -311,5 +312,6 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
       queue = result.catch(() => {})
       return result
     },
+    heldPorts: async () => listeningPorts(await tool(['sh', '-c', listeningScript])),
   }
 }
