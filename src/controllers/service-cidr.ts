@@ -1,6 +1,7 @@
 // ServiceCIDRs: each is made Ready, and one that is being deleted stays until no address of it is left without another
 // range to belong to. A range whose deletion has begun hands out no more addresses, so the wait has an end.
 import { cidrContains, parseCidr } from '../api/machinery/ip.ts'
+import { parseIpRange, rangesOverlap } from '../api/machinery/ip-range.ts'
 import type { IpAddress, ServiceCidr } from '../api/networking/service-cidr.ts'
 import { ipAddresses, serviceCidrs } from '../api/networking/service-cidr.ts'
 import { equal } from '../api/machinery/equal.ts'
@@ -20,6 +21,17 @@ function contains(outer: string, inner: string): boolean {
   if (a === undefined || b === undefined || a.version !== b.version || a.prefix > b.prefix) return false
   const shift = BigInt((a.version === 4 ? 32 : 128) - a.prefix)
   return a.value >> shift === b.value >> shift
+}
+
+/** Says which range of the pods a ServiceCIDR overlaps; undefined where it is apart. Two ServiceCIDRs may overlap (KEP-1880). */
+export function overlapOf(cidr: ServiceCidr, clusterCidrs: readonly string[]): string | undefined {
+  for (const own of rangesOf(cidr))
+    for (const pods of clusterCidrs) {
+      const [a, b] = [parseIpRange(own), parseIpRange(pods)]
+      if (a !== undefined && b !== undefined && rangesOverlap(a, b))
+        return `${own} overlaps ${pods}, the range of the cluster's pods: no addresses are given from it, please choose another range`
+    }
+  return undefined
 }
 
 /** Addresses that would belong to no range if `cidr` went. */
@@ -44,6 +56,7 @@ export const serviceCidrController: Controller = {
   name: 'service-cidr-controller',
   start(context) {
     const { clock, informers } = context
+    const { clusterCidrs = [] } = context.settings ?? {}
     const recorder = recorderFor(context, 'service-cidr-controller')
     const cidrs = informers.informer(serviceCidrs)
     const addresses = informers.informer(ipAddresses)
@@ -73,6 +86,12 @@ export const serviceCidrController: Controller = {
               metadata: { ...metadata, resourceVersion: cidr.metadata.resourceVersion },
             })
             return
+          }
+          const overlap = overlapOf(cidr, clusterCidrs)
+          if (overlap !== undefined) {
+            if (findCondition(cidr.status.conditions, 'Ready')?.status !== 'False')
+              recorder.event(cidr, 'Warning', 'KubernetesServiceCIDROverlapsPods', overlap)
+            return say(false, 'OverlapsPods', overlap)
           }
           if (findCondition(cidr.status.conditions, 'Ready')?.status !== 'True')
             await say(true, '', 'Kubernetes Service CIDR is ready')

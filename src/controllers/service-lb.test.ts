@@ -185,6 +185,22 @@ describe('ServiceCIDRs', () => {
     await advance(30_000)
     expect(await cidrs.find('more')).toBeUndefined()
   })
+  it('one that overlaps the pods gives no addresses, and says why', async () => {
+    const settings = { clusterCidrs: ['10.244.0.0/16', 'fd00:1::/56'] }
+    cluster = await testCluster([serviceCidrController], { settings })
+    const { client, advance, eventsOf } = cluster
+    await client.resource(serviceCidrs).create({ metadata: { name: 'bad' }, spec: { cidrs: ['10.244.7.0/24'] } })
+    await advance()
+    const why =
+      "10.244.7.0/24 overlaps 10.244.0.0/16, the range of the cluster's pods: no addresses are given from it, please choose another range"
+    expect((await client.resource(serviceCidrs).get('bad')).status.conditions).toMatchObject([
+      { type: 'Ready', status: 'False', reason: 'OverlapsPods', message: why },
+    ])
+    expect(await eventsOf('bad')).toEqual([`KubernetesServiceCIDROverlapsPods: ${why}`])
+    const spec = { clusterIP: '10.244.7.9', ports: [{ port: 80 }] }
+    const asked = client.resource(services).create({ metadata: { name: 'x', namespace: 'default' }, spec } as never)
+    await expect(asked).rejects.toThrow('the provided network does not match the current range')
+  })
 })
 
 describe('cluster DNS', () => {
