@@ -7,12 +7,12 @@ import { type Service, services } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
 import { equal } from '../api/machinery/equal.ts'
 import { inIpRanges, type IpRange } from '../api/machinery/ip-range.ts'
-import { networkPolicies } from '../api/networking/network-policy.ts'
+import { type NetworkPolicy, networkPolicies } from '../api/networking/network-policy.ts'
 import type { EventRecorder } from '../client/event-recorder.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
-import type { Dataplane, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
+import type { Dataplane, DataplaneState, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
 import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import { announcerOf, announcersFor, announcingNodes } from './announcers.ts'
@@ -20,6 +20,7 @@ import { createHealthChecks } from './health-checks.ts'
 import { createNodePorts } from './node-ports.ts'
 import { planPolicies } from './plan-policies.ts'
 import { planHealthCheck, planService, type ProxyNode, serviceNameLabel } from './plan-services.ts'
+import { createPolicyLag } from './policy-lag.ts'
 
 export interface ProxyOptions {
   readonly informers: InformerFactory
@@ -101,6 +102,7 @@ export function startProxy(options: ProxyOptions): Proxy {
     if (service !== undefined) options.recorder?.event(service, 'Warning', 'FailedToStartServiceHealthcheck', message)
   }
   const health = options.edge === undefined ? undefined : createHealthChecks(options.edge, clock, refused)
+  const lag = createPolicyLag(nodeName, clock, options.recorder)
   const planned = new Map<string, readonly ServiceRule[]>()
   const dirty = new Set<string>()
   let stopped = false
@@ -156,13 +158,12 @@ export function startProxy(options: ProxyOptions): Proxy {
   }
 
   const tellUnsupported = tellOnce(options)
-  const { heldPorts } = dataplane
   const nodePorts =
-    heldPorts === undefined
+    dataplane.heldPorts === undefined
       ? undefined
       : createNodePorts({
           clock,
-          heldPorts,
+          heldPorts: async () => (await dataplane.heldPorts?.()) ?? new Set(),
           poke,
           onChange(key, rule, held) {
             const service = serviceInformer.byKey(key)
@@ -202,8 +203,8 @@ export function startProxy(options: ProxyOptions): Proxy {
     dirty.clear()
     await nodePorts?.look()
     const rules = [...planned.values()].flat()
-    const services = nodePorts === undefined ? rules : rules.map(nodePorts.served)
-    await dataplane.apply({
+    const services = nodePorts === undefined ? rules : rules.map((rule) => nodePorts.served(rule))
+    const state: DataplaneState = {
       podCidrs: options.podCidrs,
       serviceCidrs: options.serviceCidrs,
       ownAddresses: options.ownAddresses,
@@ -211,7 +212,8 @@ export function startProxy(options: ProxyOptions): Proxy {
       announcedAddresses: announced(),
       services,
       policies: await policies(),
-    })
+    }
+    await lag.during(state.policies, () => dataplane.apply(state))
   }
   function poke(): void {
     if (stopped) return
@@ -257,6 +259,14 @@ export function startProxy(options: ProxyOptions): Proxy {
     node = { name, zone }
     for (const service of serviceInformer.list()) touch(keyOf(service))
   }
+  const seePolicy = (policy: NetworkPolicy) => {
+    lag.changed(policy)
+    pokePolicies()
+  }
+  const forgetPolicy = (policy: NetworkPolicy) => {
+    lag.gone(policy)
+    pokePolicies()
+  }
   const removers: (() => void)[] = []
   const caches = [serviceInformer, sliceInformer, policyInformer, nodeInformer]
   void Promise.all(caches.map(({ synced: listed }) => listed)).then(() => {
@@ -277,7 +287,7 @@ export function startProxy(options: ProxyOptions): Proxy {
         },
         delete: (s) => byService(s).forEach(touch),
       }),
-      policyInformer.handle({ add: pokePolicies, update: pokePolicies, delete: pokePolicies }),
+      policyInformer.handle({ add: seePolicy, update: seePolicy, delete: forgetPolicy }),
     )
     poke()
   })

@@ -1,6 +1,7 @@
 // The Dataplane on nftables: one table of ours in family inet. A packet meets a constant number of lookups whatever the
 // number of services, and a change is one transaction that names what changed and nothing else: the kernel takes it whole
 // or not at all. Small ones go to an nft that waits for them, the others to one of their own, whose memory goes with it.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LinkAddresses } from '../link-addresses.ts'
@@ -213,6 +214,19 @@ function plainSets(state: DataplaneState): Map<string, readonly string[]> {
   return out
 }
 
+/** A list of peers of more entries is read in a turn of its own, so that a policy of a million stops nothing else. */
+const longList = 10_000
+async function readLongLists(policies: readonly PolicyRule[]): Promise<void> {
+  const long = new Set(
+    policies.flatMap(({ allow }) => allow.map(({ peers }) => peers).filter((p) => p.length > longList)),
+  )
+  for (const peers of long) {
+    canonicalRanges(peers, 4)
+    canonicalRanges(peers, 6)
+    await nextTurn()
+  }
+}
+
 /** What turns `held` into `state`, and what is held then. */
 function plan(table: string, held: Held, state: DataplaneState) {
   const t = new Transaction(table)
@@ -255,6 +269,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
   let queue: Promise<void> = Promise.resolve()
 
   async function applyOnce(state: DataplaneState): Promise<void> {
+    await readLongLists(state.policies)
     const { lines, next, vanished } = plan(table, held ?? nothing, state)
     if (held === undefined || lines.length > 0) await change(lines, next, vanished)
     // Announced when the rules stand, so that no first packet is refused.
