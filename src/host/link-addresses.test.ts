@@ -91,4 +91,16 @@ describe.runIf(isRoot)('addresses on a link', () => {
     await links.apply([])
     expect(shown()).toEqual([...own].sort())
   }, 60_000)
+  it('a cox that takes over from one that was killed renews at once what it keeps, and lets go of the rest', async () => {
+    const prefix = ['ip', 'netns', 'exec', node]
+    const killed = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, lifetimeSeconds: 1000 })
+    await killed.apply(['192.0.2.60', '192.0.2.61'])
+    const next = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, lifetimeSeconds: 2000 })
+    await next.apply(['192.0.2.60'])
+    expect(shown()).not.toContain('192.0.2.61/32')
+    const left = Number(/valid_lft (\d+)sec/.exec(sh(`ip -n ${node} address show to 192.0.2.60/32`))?.[1])
+    expect(left).toBeGreaterThan(1000)
+    await next.apply([])
+    await killed.apply([])
+  })
 })

@@ -25,8 +25,9 @@ export interface LinkAddressesOptions {
 }
 
 const isSix = (address: string) => address.includes(':')
-/** Renewals within a lifetime: one may be late. */
-const renewals = 3
+/** Renewals within a lifetime: what a cox that was killed held stays for most of a lifetime, no matter when it was killed, so that
+ * it neither ends long before another node answers nor long after. */
+const renewals = 9
 
 interface Shown {
   readonly addr_info?: readonly { readonly local?: string; readonly label?: string }[]
@@ -40,10 +41,11 @@ export function labelled(json: string, label: string): string[] {
 
 export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
   const { shell, log, device, label, prefix = [], lifetimeSeconds = 45 } = options
-  const run = (...command: readonly string[]) => {
+  const program = (...command: readonly string[]): [string, readonly string[]] => {
     const [file = '', ...args] = [...prefix, ...command]
-    return shell.run(file, args)
+    return [file, args]
   }
+  const run = (...command: readonly string[]) => shell.run(...program(...command))
   /** Undefined before the first run, when the kernel is asked what an earlier one left. */
   let present: Set<string> | undefined
   let timer: NodeJS.Timeout | undefined
@@ -56,22 +58,14 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
       log.warn('no IPv6 route leads to a load balancer address: no link announces it', { address })
     return [...new Set(links)]
   }
-  async function add(address: string): Promise<void> {
-    const valid = ['valid_lft', String(lifetimeSeconds), 'preferred_lft']
-    if (!isSix(address))
-      await run(
-        'ip',
-        'address',
-        'replace',
-        `${address}/32`,
-        'dev',
-        device,
-        'label',
-        label,
-        ...valid,
-        String(lifetimeSeconds),
-      )
-    else
+  const valid = ['valid_lft', String(lifetimeSeconds), 'preferred_lft']
+  /** IPv4 addresses by one program: there may be many, and they are renewed for ever. */
+  async function add(addresses: readonly string[]): Promise<void> {
+    const four = addresses.filter((address) => !isSix(address))
+    const own = ['dev', device, 'label', label, ...valid, String(lifetimeSeconds)]
+    const lines = four.map((address) => ['address', 'replace', `${address}/32`, ...own].join(' '))
+    if (lines.length > 0) await shell.run(...program('ip', '-batch', '-'), `${lines.join('\n')}\n`)
+    for (const address of addresses.filter(isSix))
       for (const link of await linksTo(address))
         await run('ip', 'address', 'replace', `${address}/128`, 'dev', link, 'nodad', ...valid, '0')
   }
@@ -84,9 +78,7 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
   }
   const complain = (what: string) => (error: unknown) =>
     log.warn(what, { error: error instanceof Error ? error.message : String(error) })
-  async function renew(): Promise<void> {
-    for (const address of present ?? []) await add(address)
-  }
+  const renew = () => add([...(present ?? [])])
   /** A timer that runs is left alone: changes that follow each other closely must not put the renewal off. */
   function schedule(): void {
     const needed = (present?.size ?? 0) > 0
@@ -101,8 +93,12 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
     timer.unref()
   }
   async function change(addresses: readonly string[]): Promise<void> {
-    present ??= new Set(labelled(await run('ip', '-j', 'address', 'show', 'dev', device), label))
     const wanted = new Set(addresses)
+    if (present === undefined) {
+      present = new Set(labelled(await run('ip', '-j', 'address', 'show', 'dev', device), label))
+      // What an earlier run held has little time left.
+      await add([...present].filter((address) => wanted.has(address)))
+    }
     for (const address of present)
       if (!wanted.has(address)) {
         await remove(address)
@@ -110,7 +106,7 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
       }
     for (const address of wanted)
       if (!present.has(address)) {
-        await add(address)
+        await add([address])
         present.add(address)
         void options.tell?.(address).catch(complain('neighbours were not told of a load balancer address'))
       }
