@@ -2,6 +2,7 @@
 // template, one device for many pods in turn, and nothing left over.
 import { expect, test } from 'vitest'
 import { jobs } from '../../src/api/batch/job.ts'
+import { pods } from '../../src/api/core/pod.ts'
 import {
   deviceClasses,
   resourceClaims,
@@ -9,11 +10,12 @@ import {
   resourceSlices,
 } from '../../src/api/resource/resource.ts'
 import { startSimCluster } from '../../src/sim/sim-cluster.ts'
-import { create, eventsOf, podsOf } from './harness.ts'
+import { create, eventsOf, podOf, podsOf, runs } from './harness.ts'
 
 test('the pods of a Job use the only device one after another, each by a claim of its own', async () => {
   const cluster = await startSimCluster({ seed: 31, nodes: 2 })
   cluster.sim.world.image('task:1', () => ({ exit: { afterMs: 5000, code: 0 } }))
+  cluster.sim.world.driver('gpu.example.com')
   const devices = { requests: [{ name: 'one', exactly: { deviceClassName: 'gpu' } }] }
   await create(cluster, deviceClasses, {
     metadata: { name: 'gpu' },
@@ -61,5 +63,35 @@ test('the pods of a Job use the only device one after another, each by a claim o
   expect(done.map(({ spec }) => spec.nodeName)).toEqual(['node-2', 'node-2', 'node-2'])
   await cluster.until(async () => (await list()).length === 0)
   await cluster.checkers.verify()
+  await cluster.stop()
+})
+
+test('a pod whose driver is not there waits and says so, and "why" names what to do', async () => {
+  const cluster = await startSimCluster({ seed: 32, nodes: 1 })
+  await create(cluster, deviceClasses, { metadata: { name: 'gpu' }, spec: {} })
+  await create(cluster, resourceSlices, {
+    metadata: { name: 'node-1-gpus' },
+    spec: {
+      driver: 'gpu.example.com',
+      nodeName: 'node-1',
+      pool: { name: 'node-1', generation: 1, resourceSliceCount: 1 },
+      devices: [{ name: 'gpu-0' }],
+    },
+  })
+  const requests = [{ name: 'one', exactly: { deviceClassName: 'gpu' } }]
+  await create(cluster, resourceClaims, { metadata: { name: 'mine' }, spec: { devices: { requests } } })
+  await create(cluster, pods, {
+    metadata: { name: 'user' },
+    spec: {
+      resourceClaims: [{ name: 'gpu', resourceClaimName: 'mine' }],
+      containers: [{ ...runs, resources: { claims: [{ name: 'gpu' }] } }],
+    },
+  })
+  await cluster.advance(5000)
+  const why = await cluster.run(cluster.client.raw('/why/api/v1/namespaces/default/pods/user?output=text'))
+  expect(why.text).toContain('DRA driver gpu.example.com is not registered')
+  expect(why.text).toContain('run the driver gpu.example.com on the node node-1')
+  cluster.sim.world.driver('gpu.example.com')
+  await cluster.until(async () => (await podOf(cluster, 'user')).status.phase === 'Running')
   await cluster.stop()
 })

@@ -187,6 +187,9 @@ describe('devices that are ready', () => {
     await node.restart()
     await node.advance(40_000)
     expect((await node.pod('p')).metadata.deletionTimestamp).toBeDefined()
+    expect(await node.events('p')).toContain(
+      'FailedKillPod: error killing pod: NodeUnprepareResources failed for ResourceClaim default/shared: still busy',
+    )
     failure = undefined
     await listener.register(plugin)
     await node.advance(40_000)

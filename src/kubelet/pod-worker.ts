@@ -325,8 +325,14 @@ export class PodWorker implements PodHandle {
     const seconds = this.#failureGraceSeconds ?? podGraceSeconds(this.pod)
     this.#grace ??= new Grace(seconds, () => clock.monotonic())
     this.publish()
-    await stopPod(this.#context, this, this.#grace)
-    await this.#context.deviceClaims.release(this.uid)
+    try {
+      await stopPod(this.#context, this, this.#grace)
+      await this.#context.deviceClaims.release(this.uid)
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      this.#context.record(this.pod, undefined, 'Warning', 'FailedKillPod', `error killing pod: ${message}`)
+      throw error
+    }
     this.#ended = true
     for (const ended of this.#onEnded.splice(0)) ended()
     this.publish()

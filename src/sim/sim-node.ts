@@ -4,6 +4,7 @@ import type { Dataplane, DataplaneState } from '../ports/dataplane.ts'
 import type { Cgroups, MachineFacts, NodeHost, NodeUsage } from '../ports/node-host.ts'
 import type { NodePorts } from '../ports/ports.ts'
 import type { Prober } from '../ports/prober.ts'
+import { simDrivers } from './sim-drivers.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimRuntime } from './sim-runtime.ts'
 import type { SimWorld } from './world.ts'
@@ -65,6 +66,7 @@ export async function simNode(world: SimWorld, name: string, options: SimNodeOpt
     host: simHost(world, facts, runtime),
     prober: simProber(world),
     dataplane: new SimDataplane(),
+    nodePlugins: simDrivers(world, name),
   }
 }
 

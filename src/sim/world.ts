@@ -3,6 +3,7 @@
 import type { Clock } from '../ports/clock.ts'
 import type { HttpProbeAnswer } from '../ports/prober.ts'
 import { commandScript, type ContainerScript, type Script } from './script.ts'
+import type { SimDriver } from './sim-drivers.ts'
 import type { SeededRandom } from './seeded-random.ts'
 
 export interface SimImage {
@@ -49,6 +50,8 @@ export class SimWorld {
   private readonly anyImage: boolean
   private readonly images = new Map<string, SimImage>()
   private readonly listeners = new Map<string, Listener>()
+  private readonly drivers = new Map<string, SimDriver>()
+  private readonly driverWatchers = new Set<(name: string, here: boolean) => void>()
   /** Nodes whose network is cut: nothing reaches their pods from other nodes. */
   readonly cutNodes = new Set<string>()
   private nodes = 0
@@ -70,6 +73,25 @@ export class SimWorld {
   }
   scriptOf(reference: string): Script {
     return this.lookUp(reference)?.script ?? commandScript
+  }
+
+  /** Puts a driver of devices on every node. Without one, pods whose claims it was to make ready wait. */
+  driver(name: string, driver: SimDriver = () => undefined): void {
+    const had = this.drivers.has(name)
+    this.drivers.set(name, driver)
+    if (!had) for (const tell of this.driverWatchers) tell(name, true)
+  }
+  removeDriver(name: string): void {
+    if (this.drivers.delete(name)) for (const tell of this.driverWatchers) tell(name, false)
+  }
+  driverOf(name: string): SimDriver | undefined {
+    return this.drivers.get(name)
+  }
+  /** Tells of every driver, now and later, with whether it is there. */
+  watchDrivers(tell: (name: string, here: boolean) => void): () => void {
+    this.driverWatchers.add(tell)
+    for (const name of this.drivers.keys()) tell(name, true)
+    return () => this.driverWatchers.delete(tell)
   }
 
   /** Number of the next node, from 1: for names and addresses. */

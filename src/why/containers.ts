@@ -135,13 +135,24 @@ function waiting(facts: ContainerFacts, spec: Container | undefined, status: Con
         'FailedAttachVolume',
         'FailedMapVolume',
         'FailedCreatePodSandBox',
+        'FailedPrepareDynamicResources',
       )
-      const because = event === undefined ? [] : [cause('volumes and sandbox', event.reason ?? '', event.message ?? '')]
+      const driver = /DRA driver (\S+) is not registered/.exec(event?.message ?? '')?.[1]
+      const because =
+        event === undefined ? [] : [cause('volumes, devices and sandbox', event.reason ?? '', event.message ?? '')]
       const missing = /(configmap|secret) "([^"]+)" not found/.exec(event?.message ?? '')
       return {
         cause: cause(about, reason, message === '' ? 'the node prepares it' : message, because),
-        remedies:
-          missing === null ? [] : [advice(`create the ${missing[1]} ${missing[2]}, or make the volume optional`)],
+        remedies: [
+          ...(driver === undefined
+            ? []
+            : [
+                advice(
+                  `run the driver ${driver} on the node ${facts.pod.spec.nodeName ?? ''}: it registers in the kubelet's folder plugins_registry`,
+                ),
+              ]),
+          ...(missing === null ? [] : [advice(`create the ${missing[1]} ${missing[2]}, or make the volume optional`)]),
+        ],
       }
     }
     default:

@@ -194,7 +194,8 @@ export async function explainPod(reader: Reader, pod: Pod): Promise<Finding> {
   const { spec, status, metadata } = pod
   const node = spec.nodeName ? notFound(await look(reader, nodes, spec.nodeName)) : undefined
   if (metadata.deletionTimestamp !== undefined) {
-    const { causes, remedies } = terminatingPod(pod, node, reader.nowMs)
+    const events = await eventsOf(reader, pod)
+    const { causes, remedies } = terminatingPod(pod, node, events, reader.nowMs)
     return { state: 'Terminating', causes, suggestions: remedies }
   }
   if (status.phase === 'Succeeded') return well('Succeeded')

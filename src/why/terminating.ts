@@ -1,7 +1,9 @@
 // Why an object that was deleted is still there: who holds it, and what its node does.
+import type { Event } from '../api/core/event.ts'
 import type { Node } from '../api/core/node.ts'
 import type { Pod } from '../api/core/pod.ts'
 import type { KubeObject } from '../api/machinery/meta.ts'
+import { newest } from './reader.ts'
 import { advice, type Cause, cause, type Remedy } from './answer.ts'
 
 interface Held {
@@ -44,7 +46,7 @@ export function heldBy(about: string, { metadata, kind }: KubeObject): Held {
 }
 
 /** `node` is the pod's; undefined where it does not exist. */
-export function terminatingPod(pod: Pod, node: Node | undefined, nowMs: number): Held {
+export function terminatingPod(pod: Pod, node: Node | undefined, events: readonly Event[], nowMs: number): Held {
   const { metadata, spec, status } = pod
   const about = `pod/${metadata.name}`
   const held = heldBy(about, pod)
@@ -98,13 +100,16 @@ export function terminatingPod(pod: Pod, node: Node | undefined, nowMs: number):
           `the grace period is over since ${-leftSeconds} s and ${names} still runs`,
         ),
       )
-  } else if (causes.length === 0)
+  } else if (causes.length === 0) {
+    const failure = newest(events, 'FailedKillPod')?.message
     causes.push(
       cause(
         `node/${spec.nodeName ?? ''}`,
         'CleaningUp',
-        'the containers have ended; the node takes away volumes, network and sandbox',
+        'the containers have ended; the node takes away volumes, devices, network and sandbox',
+        failure === undefined ? [] : [cause(about, 'FailedKillPod', failure)],
       ),
     )
+  }
   return { causes, remedies }
 }
