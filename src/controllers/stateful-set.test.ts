@@ -163,7 +163,15 @@ describe('stateful set', () => {
   })
   it('gives each ordinal a claim that outlives its pod', async () => {
     await start()
-    await create({ volumeClaimTemplates: [claimTemplate] as never })
+    const mounting = (name: string) => {
+      const [container] = template('a:1').spec.containers
+      const containers = [{ ...container, volumeMounts: [{ name, mountPath: '/data' }] }]
+      return { ...template('a:1'), spec: { containers } } as never
+    }
+    await expect(create({ template: mounting('dat'), volumeClaimTemplates: [claimTemplate] as never })).rejects.toThrow(
+      'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "dat"',
+    )
+    await create({ template: mounting('data'), volumeClaimTemplates: [claimTemplate] as never })
     await cluster.advance()
     const claims = async () =>
       Object.fromEntries((await cluster.all(persistentVolumeClaims)).map((c) => [c.metadata.name, c.metadata.uid]))

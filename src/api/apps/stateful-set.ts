@@ -20,7 +20,8 @@ import {
 import { validateNonNegative } from '../machinery/validation.ts'
 import { persistentVolumeClaim } from '../core/persistent-volume-claim.ts'
 import { setPodTemplateDefaults } from '../core/pod-defaults.ts'
-import { podTemplateSpec } from '../core/pod-template.ts'
+import type { PodSpec } from '../core/pod-spec.ts'
+import { type PodTemplateSpec, podTemplateSpec } from '../core/pod-template.ts'
 import { podSpecWarnings } from '../core/pod-validation.ts'
 import { atomicList, listByKey, number32, number64, text, when } from '../core/scalars.ts'
 import { shown } from '../core/selector-validation.ts'
@@ -126,6 +127,14 @@ function validateStrategy({ updateStrategy }: StatefulSetSpec): FieldError[] {
   }
   return errors
 }
+/** The template as its pods have it: each claim template is a volume of that name, in the place of one that the template may have. */
+function withClaimVolumes({ template, volumeClaimTemplates = [] }: StatefulSetSpec): PodTemplateSpec {
+  const names = volumeClaimTemplates.flatMap(({ metadata }) => (metadata.name ? [metadata.name] : []))
+  if (names.length === 0) return template
+  const own = (template.spec.volumes ?? []).filter(({ name }) => !names.includes(name))
+  const claims = names.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  return { ...template, spec: { ...template.spec, volumes: [...own, ...claims] as PodSpec['volumes'] } }
+}
 function validate({ spec }: StatefulSet): FieldError[] {
   const errors: FieldError[] = []
   if (spec.podManagementPolicy === '') errors.push(requiredField('spec.podManagementPolicy'))
@@ -147,7 +156,7 @@ function validate({ spec }: StatefulSet): FieldError[] {
   errors.push(...validateNonNegative(spec.ordinals?.start ?? 0, 'spec.ordinals.start'))
   return [
     ...errors,
-    ...validateSelectorAndTemplate(spec.selector, spec.template, 'statefulset'),
+    ...validateSelectorAndTemplate(spec.selector, withClaimVolumes(spec), 'statefulset'),
     ...validateAlwaysRunning(spec.template, 'StatefulSet'),
   ]
 }
