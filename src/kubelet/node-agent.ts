@@ -58,6 +58,7 @@ export class NodeAgent {
   }
   /** Begins: the first status is written as soon as the API answers. */
   start(): void {
+    this.#options.recordNode('Normal', 'Starting', 'Starting kubelet.')
     this.update()
   }
   stop(): void {
@@ -123,7 +124,6 @@ export class NodeAgent {
   async #register(facts: NodeFacts): Promise<Node | undefined> {
     const { client, config, nodeName } = this.#context
     if (!config.registerNode) return undefined
-    this.#options.recordNode('Normal', 'Starting', 'Starting kubelet.')
     try {
       const taints = config.nodeTaints.map(({ key, value, effect }) => ({
         key,

@@ -11,6 +11,8 @@ export interface ContainerFacts {
   readonly events: readonly Event[]
   /** Last lines of the log of the run that ended, by container. */
   readonly words: ReadonlyMap<string, readonly string[]>
+  /** That the node started anew while the pod was there, and when (ms since 1970). */
+  readonly nodeStart?: { readonly atMs: number; readonly cause: Cause } | undefined
 }
 interface Found {
   readonly cause: Cause
@@ -26,10 +28,19 @@ const endHints: Readonly<Record<number, string>> = {
   143: 'it was asked to end (signal 15)',
 }
 
-function ended(spec: Container | undefined, pod: Pod, end: ContainerStateTerminated, words: readonly string[]): Found {
+/** The end of a run that the node was not there to see. */
+const unseen = 'ContainerStatusUnknown'
+
+function ended(facts: ContainerFacts, spec: Container | undefined, end: ContainerStateTerminated): Found {
+  const { pod } = facts
   const { exitCode, reason = '', message = '' } = end
+  const words = facts.words.get(spec?.name ?? '') ?? []
   const about = aboutOf(spec?.name ?? '')
   const said = words.length === 0 ? '' : `; its last words: ${words.map((word) => JSON.stringify(word)).join(' ')}`
+  if (reason === unseen) {
+    const text = `it went away while its node was not watched, so nobody knows its exit code${said}`
+    return { cause: cause(about, reason, text), remedies: [] }
+  }
   if (reason === 'OOMKilled') {
     const limit = spec?.resources?.limits?.['memory']
     return {
@@ -76,8 +87,8 @@ function waiting(facts: ContainerFacts, spec: Container | undefined, status: Con
     case 'CrashLoopBackOff': {
       const end = status.lastState?.terminated
       if (end === undefined) return { cause: cause(about, reason, message), remedies: [] }
-      const { events, pod, words } = facts
-      const last = ended(spec, pod, end, words.get(status.name) ?? [])
+      const { events } = facts
+      const last = ended(facts, spec, end)
       const killed = events.find(
         (e) => e.reason === 'Killing' && /failed (liveness|startup) probe/.test(e.message ?? ''),
       )
@@ -183,11 +194,11 @@ function unready({ events }: ContainerFacts, spec: Container | undefined, status
 }
 
 function explainOne(facts: ContainerFacts, spec: Container | undefined, status: ContainerStatus): Found | undefined {
-  const { pod, words } = facts
+  const { pod } = facts
   const { state } = status
   if (state?.terminated !== undefined) {
     if (state.terminated.exitCode === 0 && pod.spec.restartPolicy !== 'Always') return undefined
-    return ended(spec, pod, state.terminated, words.get(status.name) ?? [])
+    return ended(facts, spec, state.terminated)
   }
   if (state?.running !== undefined) return status.ready ? undefined : unready(facts, spec, status)
   return waiting(facts, spec, status)
@@ -225,7 +236,9 @@ const forgottenMs = 10 * 60_000
 /** Containers that run now and ended a short while before: between two crashes a pod looks well. */
 export const restartedLately = ({ status }: Pod, nowMs: number): readonly ContainerStatus[] =>
   (status.containerStatuses ?? []).filter(({ state, lastState }) => {
-    const endedAt = lastState?.terminated?.finishedAt
+    // where nobody saw the end, the start after it is what is known
+    const unknown = lastState?.terminated?.reason === unseen
+    const endedAt = lastState?.terminated?.finishedAt ?? (unknown ? state?.running?.startedAt : undefined)
     return state?.running !== undefined && endedAt !== undefined && nowMs - Date.parse(endedAt) < forgottenMs
   })
 
@@ -235,10 +248,16 @@ export function explainRestarts(facts: ContainerFacts, statuses: readonly Contai
     const end = status.lastState?.terminated
     if (end === undefined) return []
     const spec = facts.pod.spec.containers.find(({ name }) => name === status.name)
-    const last = ended(spec, facts.pod, end, facts.words.get(status.name) ?? [])
+    const last = ended(facts, spec, end)
     const times = status.restartCount === 1 ? 'once' : `${status.restartCount} times`
     const text = `it runs again since ${status.state?.running?.startedAt ?? 'now'}; restarted ${times}`
-    return [{ ...last, cause: cause(aboutOf(status.name), 'Restarted', text, [last.cause]) }]
+    const about = aboutOf(status.name)
+    const { nodeStart } = facts
+    const startedAt = Date.parse(status.state?.running?.startedAt ?? '')
+    // the node went away, and the container with it: there is nothing to mend in the container
+    if (nodeStart !== undefined && !(nodeStart.atMs < Date.parse(end.finishedAt ?? '')) && nodeStart.atMs <= startedAt)
+      return [{ cause: cause(about, 'Restarted', text, [nodeStart.cause, last.cause]), remedies: [] }]
+    return [{ ...last, cause: cause(about, 'Restarted', text, [last.cause]) }]
   })
 }
 

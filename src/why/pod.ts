@@ -3,8 +3,8 @@ import { type Node, nodes } from '../api/core/node.ts'
 import type { Event } from '../api/core/event.ts'
 import type { Pod } from '../api/core/pod.ts'
 import { advice, type Cause, cause, type Finding, type Remedy, sortedRemedies, well } from './answer.ts'
-import { crashed, explainContainers, explainRestarts, restartedLately } from './containers.ts'
-import { eventsOf, lastWords, look, type Reader, since } from './reader.ts'
+import { type ContainerFacts, crashed, explainContainers, explainRestarts, restartedLately } from './containers.ts'
+import { eventsOf, eventsOfNode, lastSeen, lastWords, look, newest, type Reader, since } from './reader.ts'
 import type { SchedulingAnswer } from './scheduling-advice.ts'
 import { explainClaimsOf } from './storage.ts'
 import { terminatingPod } from './terminating.ts'
@@ -176,12 +176,30 @@ function onNode(
   return { state, causes, suggestions: [...claims, ...found.flatMap(({ remedies }) => remedies)] }
 }
 
-async function ready(reader: Reader, pod: Pod): Promise<Finding> {
+/** That the node's agent, or the machine, started after the pod had: what ran before has ended with it. */
+async function startOf(reader: Reader, pod: Pod, node: Node | undefined): Promise<ContainerFacts['nodeStart']> {
+  if (node === undefined) return undefined
+  const about = `node/${node.metadata.name}`
+  const found = (await eventsOfNode(reader, node.metadata.name)).filter(
+    (event) => lastSeen(event) > (pod.status.startTime ?? ''),
+  )
+  const rebooted = newest(found, 'Rebooted')
+  const started = newest(found, 'Starting')
+  const event = rebooted ?? started
+  if (event === undefined) return undefined
+  const atMs = Date.parse(lastSeen(event))
+  if (event === rebooted) return { atMs, cause: cause(about, 'Rebooted', event.message ?? '') }
+  const text = `the node agent started at ${lastSeen(event)}: cox, or the machine, had been stopped before`
+  return { atMs, cause: cause(about, 'NodeRestarted', text) }
+}
+
+async function ready(reader: Reader, pod: Pod, node: Node | undefined): Promise<Finding> {
   const restarted = restartedLately(pod, reader.nowMs)
   if (restarted.length === 0) return well('Running and Ready')
   const words = new Map<string, readonly string[]>()
   for (const { name } of restarted) words.set(name, await lastWords(reader, pod, name))
-  const found = explainRestarts({ pod, events: [], words }, restarted)
+  const nodeStart = await startOf(reader, pod, node)
+  const found = explainRestarts({ pod, events: [], words, nodeStart }, restarted)
   return {
     state: 'Running and Ready, after a restart',
     causes: found.map((one) => one.cause),
@@ -203,7 +221,7 @@ export async function explainPod(reader: Reader, pod: Pod): Promise<Finding> {
     const found = status.phase === 'Failed' ? failed(reader, pod, [], new Map()) : await unscheduled(reader, pod)
     return { ...found, suggestions: sortedRemedies(found.suggestions) }
   }
-  if (status.phase !== 'Failed' && conditionOf(pod, 'Ready')?.status === 'True') return ready(reader, pod)
+  if (status.phase !== 'Failed' && conditionOf(pod, 'Ready')?.status === 'True') return ready(reader, pod, node)
   const events = await eventsOf(reader, pod)
   const words = new Map<string, readonly string[]>()
   for (const name of crashed(pod)) words.set(name, await lastWords(reader, pod, name))

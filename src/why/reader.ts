@@ -43,11 +43,17 @@ async function unlessHidden<T>(answer: Promise<T>): Promise<T | 'hidden'> {
 export const lastSeen = (event: Event): string =>
   event.series?.lastObservedTime ?? event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp
 /** Events about an object, the newest first. */
-export async function eventsOf(reader: Reader, { metadata }: KubeObject): Promise<readonly Event[]> {
-  const found = await listed(reader, events, {
-    ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-    fieldSelector: `involvedObject.uid=${metadata.uid}`,
-  })
+export const eventsOf = (reader: Reader, { metadata }: KubeObject): Promise<readonly Event[]> =>
+  eventsWhere(reader, metadata.namespace, `involvedObject.uid=${metadata.uid}`)
+/** The same for a node, which its agent calls by its name. */
+export const eventsOfNode = (reader: Reader, name: string): Promise<readonly Event[]> =>
+  eventsWhere(reader, 'default', `involvedObject.kind=Node,involvedObject.name=${name}`)
+async function eventsWhere(
+  reader: Reader,
+  namespace: string | undefined,
+  fieldSelector: string,
+): Promise<readonly Event[]> {
+  const found = await listed(reader, events, { ...(namespace === undefined ? {} : { namespace }), fieldSelector })
   return [...found].sort((a, b) => (lastSeen(a) < lastSeen(b) ? 1 : -1))
 }
 export const newest = (found: readonly Event[], ...reasons: readonly string[]): Event | undefined =>
