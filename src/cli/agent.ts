@@ -48,7 +48,7 @@ import { lockDataDir } from './data-lock.ts'
 import { networkConfigMap, networkOf } from './join-objects.ts'
 import { checkIngressPorts, kubeletConfigOf, nodeReady, sharedRuntimeOf, startLocalNode } from './local-node.ts'
 import type { NodeSettings } from './node-flags.ts'
-import { openLog } from './serve.ts'
+import { openLog } from './log-file.ts'
 import type { Serving } from './service.ts'
 
 export interface AgentOptions {

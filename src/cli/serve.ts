@@ -2,7 +2,6 @@
 // when its container runtime is there; whatever fails on the way takes away what was begun.
 import os from 'node:os'
 import { join } from 'node:path'
-import { pino } from 'pino'
 import { nodes } from '../api/core/node.ts'
 import { type Cluster, startCluster } from '../cluster.ts'
 import { networkNodeOf } from '../api/core/node-addresses.ts'
@@ -11,13 +10,12 @@ import { AddressRangeError, type AskedRanges } from '../host/address-ranges.ts'
 import { removeNode } from '../host/cleanup.ts'
 import type { HttpServer } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
-import { limitLog } from '../host/log-limit.ts'
 import { type NetworkPlan, type NetworkPlan6, networkPlan } from '../host/network-plan.ts'
 import { hostAddresses, linksOf } from '../host/node-host.ts'
 import { type HostClusterPorts, hostPorts } from '../host/ports.ts'
 import { serveKubeletPort } from '../host/remote-node/kubelet-port.ts'
 import { createTunnels, type Tunnels } from '../host/remote-node/tunnels.ts'
-import { pinoLog, systemClock } from '../host/system.ts'
+import { systemClock } from '../host/system.ts'
 import type { ClusterNetwork } from '../node.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodeApi } from '../ports/node-api.ts'
@@ -25,7 +23,8 @@ import { startHistoryKeeper } from '../store/history.ts'
 import type { SchedulerSettings } from '../scheduler-configuration.ts'
 import type { Store } from '../store/store.ts'
 import { CliError } from './command.ts'
-import { kubeconfigPath, logPath, removeRunState, writeRunState } from './data-dir.ts'
+import { kubeconfigPath, removeRunState, writeRunState } from './data-dir.ts'
+import { openLog } from './log-file.ts'
 import { type ApiChoice, openApi } from './api-flags.ts'
 import { lockDataDir } from './data-lock.ts'
 import { keepJoinObjects } from './join-objects.ts'
@@ -296,14 +295,6 @@ function takeAway(
   if (node === undefined || node.runtime === 'sim') return Promise.resolve()
   const sharedRuntime = sharedRuntimeOf(node)
   return removeNode({ instance, onProgress, sharedRuntime, ...(graceSeconds === undefined ? {} : { graceSeconds }) })
-}
-
-/** The log file of a data directory. */
-export function openLog(dataDir: string): Log {
-  const path = logPath(dataDir)
-  limitLog(path)
-  const destination = pino.destination({ dest: path, sync: true, append: true })
-  return pinoLog(pino({ level: process.env['COX_LOG_LEVEL'] ?? 'info', base: null }, destination))
 }
 
 /** The store of several servers: who the cluster is stands in it. */

@@ -1,6 +1,6 @@
 // Keeps a log file within bounds while somebody writes to it: what is there moves to FILE.old, and the file starts anew.
 // It must be written in append mode, which goes on at the new end.
-import { copyFileSync, existsSync, statSync, truncateSync } from 'node:fs'
+import { copyFileSync, existsSync, rmSync, statSync, truncateSync } from 'node:fs'
 
 const defaultBytes = 20 << 20
 const periodMs = 60_000
@@ -9,7 +9,13 @@ const periodMs = 60_000
 export function limitLog(path: string, maxBytes = defaultBytes): { close(): void } {
   const look = () => {
     if (!existsSync(path) || statSync(path).size <= maxBytes) return
-    copyFileSync(path, `${path}.old`)
+    try {
+      copyFileSync(path, `${path}.old`)
+    } catch (error) {
+      // There is no room for two: the older one goes, and the machine has some again.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error
+      rmSync(`${path}.old`, { force: true })
+    }
     truncateSync(path)
   }
   look()
