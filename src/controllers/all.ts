@@ -2,6 +2,7 @@
 import { bootstrapSigner, tokenCleaner } from './bootstrap-tokens.ts'
 import { csrApprovingController, csrCleaner, csrSigningController } from './certificate-signing.ts'
 import { clusterDnsController } from './cluster-dns.ts'
+import { clusterIpRepair } from './cluster-ip-repair.ts'
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
 import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
@@ -57,6 +58,7 @@ export const allControllers: readonly Controller[] = [
   endpointSliceController,
   endpointSliceMirroringController,
   serviceCidrController,
+  clusterIpRepair,
   serviceLbController,
   clusterDnsController,
   ingressController,
