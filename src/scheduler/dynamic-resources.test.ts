@@ -1,5 +1,6 @@
 // Claims and devices on the real API server; the test plays the driver.
 import { afterEach, expect, test } from 'vitest'
+import { namespaces } from '../api/core/namespace.ts'
 import {
   type DeviceClass,
   deviceClasses,
@@ -130,6 +131,8 @@ test('a pod waits at the gate for its claim, without an event', async () => {
 
 test('constraints, counts, alternatives, all, taints and counters', async () => {
   const c = await start()
+  const labels = { 'resource.kubernetes.io/admin-access': 'true' }
+  await c.client.resource(namespaces).patch('default', undefined, 'merge', { metadata: { labels } })
   const taints = [{ key: 'broken', effect: 'NoSchedule' }]
   const half = [{ counterSet: 'card', counters: { slots: { value: '1' } } }]
   await slice(c, 'n1', [gpu('a1', 'a', '8Gi'), gpu('b1', 'b', '8Gi')])

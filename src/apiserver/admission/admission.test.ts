@@ -270,3 +270,22 @@ describe('storage', () => {
     })
   })
 })
+
+describe('DeviceAdminAccess', () => {
+  it('is granted in namespaces alone that are marked for it', async () => {
+    const { call } = await testServer()
+    const claims = '/apis/resource.k8s.io/v1/namespaces/default/resourceclaims'
+    const exactly = { deviceClassName: 'gpu', adminAccess: true }
+    const claim = { metadata: { name: 'x' }, spec: { devices: { requests: [{ name: 'r', exactly }] } } }
+    expect((await call('POST', claims, claim)).json['message']).toBe(
+      'ResourceClaim.resource.k8s.io "x" is invalid: spec.devices.requests[0].exactly.adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace',
+    )
+    await call(
+      'PATCH',
+      '/api/v1/namespaces/default',
+      { metadata: { labels: { 'resource.kubernetes.io/admin-access': 'true' } } },
+      merge,
+    )
+    expect((await call('POST', claims, claim)).status).toBe(201)
+  })
+})

@@ -6,6 +6,7 @@ import { validatingAdmissionPolicy } from './dynamic/validating-policies.ts'
 import { mutatingAdmissionWebhook, validatingAdmissionWebhook } from './dynamic/webhooks.ts'
 import { defaultIngressClass } from './default-ingress-class.ts'
 import { defaultTolerationSeconds } from './default-toleration-seconds.ts'
+import { deviceAdminAccess } from './device-admin-access.ts'
 import { limitRanger } from './limit-ranger.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { nodeRestriction } from './node-restriction.ts'
@@ -36,6 +37,7 @@ export const admissionPlugins: readonly AdmissionPlugin[] = [
   certificateSigning,
   certificateSubjectRestriction,
   defaultIngressClass,
+  deviceAdminAccess,
   rbacEscalation,
   policyAuthors,
   mutatingAdmissionPolicy,
