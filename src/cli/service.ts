@@ -42,6 +42,8 @@ type Report =
  * goes down: then they end in order. */
 export async function serveHere(service: Service): Promise<number> {
   const startMs = performance.now()
+  // Detached it is a file, and libraries print to it: a full disk must not end what serves.
+  process.stderr.on('error', () => {})
   const report = (message: Report) => {
     if (process.send !== undefined && process.connected) process.send(message)
     else if (message.type === 'progress') note(`cox: ${message.text} (${seconds(startMs)})`)
