@@ -93,10 +93,13 @@ describe.runIf(isRoot)('addresses on a link', () => {
   }, 60_000)
   it('a cox that takes over from one that was killed renews at once what it keeps, and lets go of the rest', async () => {
     const prefix = ['ip', 'netns', 'exec', node]
+    const told: string[] = []
+    const tell = async (address: string) => void told.push(address)
     const killed = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, lifetimeSeconds: 1000 })
     await killed.apply(['192.0.2.60', '192.0.2.61'])
-    const next = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, lifetimeSeconds: 2000 })
+    const next = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, tell, lifetimeSeconds: 2000 })
     await next.apply(['192.0.2.60'])
+    expect(told).toEqual(['192.0.2.60'])
     expect(shown()).not.toContain('192.0.2.61/32')
     const left = Number(/valid_lft (\d+)sec/.exec(sh(`ip -n ${node} address show to 192.0.2.60/32`))?.[1])
     expect(left).toBeGreaterThan(1000)

@@ -78,6 +78,8 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
   }
   const complain = (what: string) => (error: unknown) =>
     log.warn(what, { error: error instanceof Error ? error.message : String(error) })
+  const tellOf = (address: string) =>
+    void options.tell?.(address).catch(complain('neighbours were not told of a load balancer address'))
   const renew = () => add([...(present ?? [])])
   /** A timer that runs is left alone: changes that follow each other closely must not put the renewal off. */
   function schedule(): void {
@@ -96,8 +98,10 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
     const wanted = new Set(addresses)
     if (present === undefined) {
       present = new Set(labelled(await run('ip', '-j', 'address', 'show', 'dev', device), label))
-      // What an earlier run held has little time left.
-      await add([...present].filter((address) => wanted.has(address)))
+      // What an earlier run held has little time left, and while there was none another node may have told neighbours of itself.
+      const kept = [...present].filter((address) => wanted.has(address))
+      await add(kept)
+      kept.forEach(tellOf)
     }
     for (const address of present)
       if (!wanted.has(address)) {
@@ -108,7 +112,7 @@ export function linkAddresses(options: LinkAddressesOptions): LinkAddresses {
       if (!present.has(address)) {
         await add([address])
         present.add(address)
-        void options.tell?.(address).catch(complain('neighbours were not told of a load balancer address'))
+        tellOf(address)
       }
     schedule()
   }
