@@ -1,5 +1,7 @@
 // A8 and N1 to N6 across nodes: three nodes in network namespaces. Pods find each other, what is asked of a node goes through
 // its tunnel, and a node whose link is cut loses its pods to the others and finds them gone when it returns.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pod } from '../../src/api/core/pod.ts'
 import { announcerOf } from '../../src/proxy/announcers.ts'
@@ -152,15 +154,23 @@ describe.runIf(able)('three nodes', () => {
       )
     await nodes.until('the client reaches the address', async () => /^n[123]$/m.test(await dial()))
     const link = async () => /lladdr (\S+)/.exec(await nodes.neighbour(`ip neigh show to ${balanced}`))?.[1]
-    const its = await link()
-    expect(its).toBeDefined()
+    const others = async () => (await holds('n1')) || (await holds('n2'))
+    // Its agent is killed: the kernel goes on, and the agent that comes next finds what was left to it.
+    const { pid } = JSON.parse(readFileSync(join(nodes.folder, 'n3', 'cox.json'), 'utf8')) as { pid: number }
+    process.kill(pid, 'SIGKILL')
+    expect(await dial()).toMatch(/^n[123]$/m)
+    expect((await nodes.cox('n3', ['agent', '--detach', '--yes', '--node-name', 'n3'])).code).toBe(0)
+    expect([await holds('n3'), await others()]).toEqual([true, false])
+    expect(await dial()).toMatch(/^n[123]$/m)
+    const [, mac = ''] = /ether (\S+)/.exec(await nodes.shell('n3', 'ip link show eth0')) ?? []
+    await nodes.until('neighbours know it by its own address again', async () => (await link()) === mac)
     await nodes.link('n3', 'down')
     await nodes.until(
       'three pods on the nodes that are left',
       async () => (await podsOf('moving')).filter((pod) => pod.spec.nodeName !== 'n3' && isReady(pod)).length === 3,
     )
     await nodes.until('the client reaches the address through another node', async () => /^n[12]$/m.test(await dial()))
-    expect(await link()).not.toBe(its)
+    expect(await link()).not.toBe(mac)
     expect((await nodes.run(['logs', lost ?? ''])).stderr).toMatch(/no connection to node "n3"|NotFound|error dialing/)
     await nodes.link('n3', 'up')
     await nodes.ok(['wait', '--for=condition=Ready', 'node/n3', '--timeout=120s'])
@@ -168,7 +178,6 @@ describe.runIf(able)('three nodes', () => {
       'the old pod is gone',
       async () => !(await podsOf('moving')).some((pod) => pod.metadata.name === lost),
     )
-    const others = async () => (await holds('n1')) || (await holds('n2'))
     await nodes.until(
       'the third node alone answers for the address again',
       async () => !(await others()) && holds('n3'),
