@@ -31,7 +31,8 @@ export async function advancePod(context: KubeletContext, handle: PodHandle, ref
     const message = `Failed to prepare dynamic resources: ${unprepared}`
     context.record(pod, undefined, 'Warning', 'FailedPrepareDynamicResources', message)
     handle.publish()
-    return handle.retry()
+    handle.retry()
+    return
   }
   const failures = await unlessAborted(volumes.prepare(pod, handle.facts(), refresh), ending)
   if (failures === undefined) return
@@ -81,12 +82,21 @@ async function killOne(
     throw new Error(`container ${container.name} was killed and is in unknown state still`)
 }
 
+/** No container can have this name. */
+const sandboxHold = 'POD'
+
 /** Makes the sandbox when the plan wants one; answers the plan to go on with, undefined when there is none to go on. */
 async function withSandbox(context: KubeletContext, handle: PodHandle, plan: Plan): Promise<Plan | undefined> {
   const { pod, uid } = handle
   if (plan.killSandboxes) await clearSandboxes(context, handle)
   if (plan.sandbox !== undefined) return plan
   if (plan.createSandbox === undefined) return undefined
+  // What a failed attempt leaves and takes away again in the runtime wakes the pod: it must not be tried again for that.
+  const heldMs = (handle.holds.get(sandboxHold) ?? 0) - context.clock.monotonic()
+  if (heldMs > 0) {
+    handle.wakeIn(heldMs)
+    return undefined
+  }
   const { attempt } = plan.createSandbox
   if (attempt > 0)
     context.record(pod, undefined, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
@@ -99,7 +109,7 @@ async function withSandbox(context: KubeletContext, handle: PodHandle, plan: Pla
   const message = `Failed to create pod sandbox: ${made.message}`
   context.record(pod, undefined, 'Warning', 'FailedCreatePodSandBox', message)
   handle.publish()
-  handle.retry()
+  handle.holds.set(sandboxHold, context.clock.monotonic() + handle.retry())
   return undefined
 }
 

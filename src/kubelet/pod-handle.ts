@@ -28,7 +28,7 @@ export interface PodHandle {
   readonly volumes: PodVolumes
   /** Why containers do not run, by name. */
   readonly waiting: Map<string, Waiting>
-  /** Until when a container that could not be started is left alone, by name, on the monotonic clock. */
+  /** Until when a container that could not be started, or the sandbox, is left alone, by name, on the monotonic clock. */
   readonly holds: Map<string, number>
   readonly resize: ResizeState
   /** Sandboxes whose stop has not come to its end, by id; undefined where it failed. */
@@ -42,8 +42,8 @@ export interface PodHandle {
   fail(reason: string, message: string): void
   /** Wakes the worker in `delayMs` at the latest. */
   wakeIn(delayMs: number): void
-  /** Wakes it after a wait that grows from failure to failure. */
-  retry(): void
+  /** Wakes it after a wait that grows from failure to failure; answers how long that is, in milliseconds. */
+  retry(): number
   /** All went well: the next failure waits briefly again. */
   recovered(): void
 }

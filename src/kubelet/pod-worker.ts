@@ -239,9 +239,11 @@ export class PodWorker implements PodHandle {
       this.wake()
     })
   }
-  retry(): void {
-    this.wakeIn(this.#retryMs)
+  retry(): number {
+    const delayMs = this.#retryMs
+    this.wakeIn(delayMs)
     this.#retryMs = Math.min(lastRetryMs, this.#retryMs * 2)
+    return delayMs
   }
   recovered(): void {
     this.#retryMs = firstRetryMs

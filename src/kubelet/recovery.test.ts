@@ -187,6 +187,25 @@ it('a pod whose deletion the API does not hear of leaves no group behind', async
   expect([...node.host.paths].filter((path) => path.includes(uid))).toEqual([])
 })
 
+it('a sandbox that cannot be made is tried later and later, whatever its remains do in the runtime', async () => {
+  const { runtime } = node
+  const run = runtime.runPodSandbox.bind(runtime)
+  runtime.runPodSandbox = async (...wanted) => {
+    const id = await run(...wanted)
+    // Another one is seen before the failed one is cleared away.
+    node.clock.after(100, () => void runtime.removePodSandbox(id))
+    throw new Error('the network plugin failed')
+  }
+  await node.create('p', {})
+  for (let second = 0; second < 60; second++) await node.advance(1000)
+  const tries = runtime.calls.filter((call) => call === 'sandbox').length
+  expect(tries).toBeGreaterThan(6)
+  expect(tries).toBeLessThan(12)
+  runtime.runPodSandbox = run
+  await node.advance(10_000)
+  expect((await node.pod('p')).status.phase).toBe('Running')
+})
+
 describe('a deletion', () => {
   const held = () => {
     let release = (_failure?: Error) => {}
