@@ -237,7 +237,7 @@ test.skipIf(!isRoot)(
   async () => {
     const directory = newDirectory()
     mkdirSync(directory)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory])
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', directory])
     // lmdb prints each failed commit.
     const printed = vi.spyOn(console, 'error').mockImplementation(() => {})
     try {

@@ -172,6 +172,8 @@ class LmdbBackend implements Backend {
 
   async write(commits: readonly Commit[]): Promise<void> {
     if (commits.length === 0) return
+    // LMDB is not asked for what the disk may not take: it can end the process where a write of it falls short.
+    if (lacksRoom(this.directory, commits)) throw new Error(`cannot write to ${this.directory}: ${noRoom}`)
     try {
       await this.root.batch(() => {
         for (const commit of commits) this.apply(commit)
@@ -179,7 +181,7 @@ class LmdbBackend implements Backend {
     } catch (error) {
       // Asked for in any case: the reason is a rejected promise that nobody else would look at.
       const reason = await commitReason(error)
-      const said = isFull(this.directory) ? 'no space left on device, make room' : reason
+      const said = lacksRoom(this.directory, commits) ? noRoom : reason
       throw new Error(`cannot write to ${this.directory}: ${said}`, { cause: error })
     }
     this.root.resetReadTxn()
@@ -273,10 +275,17 @@ function decodeVersion(directory: string, key: Uint8Array, value: Uint8Array): V
   }
 }
 
-/** LMDB calls a short write an input/output error, whatever the cause. */
-function isFull(directory: string): boolean {
-  const { bavail, bsize } = statfsSync(directory)
-  return bavail * bsize < 1 << 20
+const noRoom = 'no space left on device, make room'
+/** Others write to the disk too while a commit is under way. */
+const reserveBytes = 4 << 20
+/** Whether a commit may meet a full disk: values go to pages of their own, and the pages above them are written anew. */
+function lacksRoom(directory: string, commits: readonly Commit[]): boolean {
+  const { bavail, bsize, blocks } = statfsSync(directory)
+  // A file system that does not count its blocks.
+  if (blocks === 0) return false
+  let bytes = 0
+  for (const { added } of commits) for (const { size } of added) bytes += size
+  return bavail * bsize < reserveBytes + 2 * bytes
 }
 
 /** lmdb says only that a commit failed; the reason is in a promise that it attaches. */
