@@ -68,7 +68,7 @@ describe.runIf(isRoot)('addresses on a link', () => {
     const told: string[] = []
     const tell = async (address: string) => void told.push(address)
     const prefix = ['ip', 'netns', 'exec', node]
-    const links = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, tell, lifetimeSeconds: 6 })
+    const links = linkAddresses({ shell, log, device: 'lo', label: 'lo:test', prefix, tell, lifetimeSeconds: 18 })
     await links.apply(['192.0.2.50', 'fd02::50'])
     expect(told).toEqual(['192.0.2.50', 'fd02::50'])
     expect(shown()).toEqual([...own, '192.0.2.50/32', 'fd02::50/128'].sort())
@@ -79,11 +79,11 @@ describe.runIf(isRoot)('addresses on a link', () => {
       const until = async (check: () => boolean) => {
         while (!check()) await new Promise((done) => setTimeout(done, 50))
       }
-      await until(() => left() < 6)
+      await until(() => left() < 18)
       // However often somebody else's rules change.
       await until(() => {
         void links.apply(['192.0.2.50', 'fd02::50'])
-        return left() === 6
+        return left() === 18
       })
     }
     await links.apply(['192.0.2.51'])
