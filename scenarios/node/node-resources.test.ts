@@ -115,7 +115,9 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     const resources = createGrpcClient(`unix://${join(cluster.dataDir, 'kubelet', 'pod-resources', 'kubelet.sock')}`)
     const { pods: told } = await resources.call(podResourcesApi.list, {})
     resources.close()
-    expect(told.find((pod) => pod.name === 'own')?.containers).toEqual([{ name: 'c', devices: [], cpuIds: [1] }])
+    expect(told.find((pod) => pod.name === 'own')?.containers).toEqual([
+      { name: 'c', devices: [], cpuIds: [1], claims: [] },
+    ])
     await client.resource(pods).delete('own', 'default')
   })
 
