@@ -70,6 +70,24 @@ afterAll(async () => {
   await cluster.stop()
 })
 
+it('waits for an address that somebody else has, and answers there when it is free', async () => {
+  const { informers, clock, random, log } = cluster.context
+  let tries = 0
+  const taken = {
+    ...sockets,
+    serve() {
+      tries++
+      if (tries < 3) return Promise.reject(new Error('bind EADDRINUSE 10.96.0.11:53'))
+      return Promise.resolve({ close: () => Promise.resolve() })
+    },
+  }
+  const second = startDns({ informers, sockets: taken, clock, random, log, addresses: ['10.96.0.11'] })
+  await cluster.advance(11_000)
+  await second.ready
+  expect(tries).toBe(3)
+  await second.stop()
+})
+
 interface Asked {
   readonly type?: RecordType
   readonly via?: 'udp' | 'tcp'

@@ -5,7 +5,7 @@ import { namespaces } from '../api/core/namespace.ts'
 import { type Service, services } from '../api/core/service.ts'
 import { type EndpointSlice, endpointSlices } from '../api/discovery/endpoint-slice.ts'
 import { type IndexBy, type InformerFactory, keyFor } from '../client/informer.ts'
-import type { Clock } from '../ports/clock.ts'
+import { type Clock, sleep } from '../ports/clock.ts'
 import type { DnsSockets } from '../ports/dns-sockets.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
@@ -102,20 +102,33 @@ export function startDns(options: DnsOptions): DnsServer {
     }
     return result?.bytes
   }
+  const stopped = new AbortController()
+  /** Boundary: where somebody else has the address, it is told of and tried again until it is ours. */
+  const serve = async (address: string) => {
+    while (!stopped.signal.aborted)
+      try {
+        servers.push(await options.sockets.serve(address, options.port ?? 53, answer))
+        return
+      } catch (error) {
+        options.log.error('cannot answer DNS questions, trying again', { address, error: String(error) })
+        await sleep(options.clock, retryMs, stopped.signal)
+      }
+  }
   const ready = Promise.all([serviceInformer.synced, sliceInformer.synced, namespaceInformer.synced]).then(async () => {
-    for (const address of options.addresses)
-      servers.push(await options.sockets.serve(address, options.port ?? 53, answer))
+    for (const address of options.addresses) await serve(address)
   })
   return {
     ready,
     answer,
     async stop() {
+      stopped.abort()
       for (const remove of removers) remove()
       await Promise.all(servers.map((s) => s.close()))
     },
   }
 }
 
+const retryMs = 5000
 /** Longer questions are not asked twice. */
 const maxCachedQuestion = 600
 /** A question without its id. */
