@@ -1,5 +1,5 @@
 // Node selectors and node affinity, compiled once per pod into predicates over nodes.
-import type { Labels } from '../machinery/labels.ts'
+import { type Labels, matchesRequirement, objectOperators, type Operator } from '../machinery/labels.ts'
 import type { NodeSelectorRequirement, NodeSelectorTerm } from './affinity.ts'
 import type { Node } from './node.ts'
 import type { Pod } from './pod.ts'
@@ -11,40 +11,25 @@ export interface MatchableNode {
 }
 export type NodePredicate = (node: MatchableNode) => boolean
 
-const wholeNumber = /^[+-]?\d+$/
-
-function holds(requirement: NodeSelectorRequirement, value: string | undefined): boolean {
-  const { operator, values = [] } = requirement
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-    case 'Lt': {
-      const [bound = ''] = values
-      if (value === undefined || !wholeNumber.test(value) || !wholeNumber.test(bound)) return false
-      const [left, right] = [BigInt(value.replace('+', '')), BigInt(bound.replace('+', ''))]
-      return operator === 'Gt' ? left > right : left < right
-    }
-    default:
-      return false
-  }
+const operators: Readonly<Record<string, Operator>> = { ...objectOperators, Gt: 'gt', Lt: 'lt' }
+function compileRequirement({
+  key,
+  operator: name,
+  values = [],
+}: NodeSelectorRequirement): (labels: Labels) => boolean {
+  const operator = operators[name]
+  if (operator === undefined) return () => false
+  const requirement = { key, operator, values }
+  return (labels) => matchesRequirement(requirement, labels)
 }
-const labelOf = (labels: Labels, key: string): string | undefined =>
-  Object.hasOwn(labels, key) ? labels[key] : undefined
 
 /** A term without requirements matches no node. */
 export function compileTerm(term: NodeSelectorTerm): NodePredicate {
   const { matchExpressions = [], matchFields = [] } = term
   if (matchExpressions.length === 0 && matchFields.length === 0) return () => false
-  return (node) =>
-    matchExpressions.every((r) => holds(r, labelOf(node.labels, r.key))) &&
-    matchFields.every((r) => holds(r, r.key === 'metadata.name' ? node.name : undefined))
+  const [expressions, fields] = [matchExpressions.map(compileRequirement), matchFields.map(compileRequirement)]
+  return ({ name, labels }) =>
+    expressions.every((holds) => holds(labels)) && fields.every((holds) => holds({ 'metadata.name': name }))
 }
 /** One of the terms must hold. */
 export function compileTerms(terms: readonly NodeSelectorTerm[]): NodePredicate {

@@ -182,6 +182,7 @@ function formatRequirement({ key, operator, values }: Requirement): string {
   }
 }
 
+const wholeNumber = /^[+-]?\d+$/
 export function matchesRequirement({ key, operator, values }: Requirement, labels: Labels | undefined): boolean {
   const value = labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined
   switch (operator) {
@@ -198,8 +199,9 @@ export function matchesRequirement({ key, operator, values }: Requirement, label
       return value === undefined
     case 'gt':
     case 'lt': {
-      if (value === undefined || !/^[+-]?\d+$/.test(value)) return false
-      const [left, right] = [BigInt(value.replace('+', '')), BigInt((values[0] ?? '').replace('+', ''))]
+      const [bound = ''] = values
+      if (value === undefined || !wholeNumber.test(value) || !wholeNumber.test(bound)) return false
+      const [left, right] = [BigInt(value.replace('+', '')), BigInt(bound.replace('+', ''))]
       return operator === 'gt' ? left > right : left < right
     }
   }
@@ -216,7 +218,8 @@ export const exactMatches = (selector: Selector): readonly (readonly [string, st
     return exact && value !== undefined ? [[key, value] as const] : []
   })
 
-const objectOperators: Readonly<Record<string, Operator>> = {
+/** What selectors of objects call the same. */
+export const objectOperators: Readonly<Record<string, Operator>> = {
   In: 'in',
   NotIn: 'notin',
   Exists: 'exists',
