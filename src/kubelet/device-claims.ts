@@ -174,13 +174,10 @@ export class DeviceClaims {
     for (const name of wanted.keys())
       if (this.#driver(name) === undefined) return `prepare dynamic resources: DRA driver ${name} is not registered`
     for (const [name, claims] of wanted) {
-      const answers = await this.#driver(name)?.calls.prepare(claims).catch(asError)
-      if (answers === undefined || answers instanceof Error)
-        return `NodePrepareResources: ${answers?.message ?? `DRA driver ${name} is not registered`}`
-      for (const { uid, namespace, name: claim } of claims) {
-        const devices = answers.get(uid) ?? new Error('the driver answered nothing for the claim')
-        if (devices instanceof Error)
-          return `NodePrepareResources failed for ResourceClaim ${namespace}/${claim}: ${devices.message}`
+      const answers = await this.#ask(name, (driver) => driver.prepare(claims))
+      for (const { uid, ...claim } of claims) {
+        const devices = answers(uid)
+        if (devices instanceof Error) return failure('NodePrepareResources', claim, devices)
         ready.set(uid, { ...ready.get(uid), [name]: devices })
       }
     }
@@ -204,17 +201,13 @@ export class DeviceClaims {
     const undone = new Set<string>()
     for (const driver of new Set(last.flatMap(({ drivers }) => drivers))) {
       const claims = last.filter(({ drivers }) => drivers.includes(driver))
-      const answers = await this.#driver(driver)
-        ?.calls.unprepare(claims.map(({ uid: id, namespace, name }) => ({ uid: id, namespace, name })))
-        .catch(asError)
-      for (const claim of claims) {
-        const known = answers instanceof Map && answers.has(claim.uid)
-        const error = answers instanceof Map ? answers.get(claim.uid) : (answers as Error | undefined)
-        if (known && error === undefined) continue
-        undone.add(claim.uid)
-        failures.push(
-          `NodeUnprepareResources failed for ResourceClaim ${claim.namespace}/${claim.name}: ${error?.message ?? (answers === undefined ? `DRA driver ${driver} is not registered` : 'the driver answered nothing for the claim')}`,
-        )
+      const names = claims.map(({ uid: id, namespace, name }) => ({ uid: id, namespace, name }))
+      const answers = await this.#ask(driver, (calls) => calls.unprepare(names))
+      for (const { uid: id, ...claim } of names) {
+        const error = answers(id)
+        if (error === undefined) continue
+        undone.add(id)
+        failures.push(failure('NodeUnprepareResources', claim, error))
       }
     }
     for (const claim of last) if (!undone.has(claim.uid)) this.#claims.delete(claim.uid)
@@ -222,6 +215,21 @@ export class DeviceClaims {
     if (failures.length > 0) throw new Error(failures.join('; '))
   }
 
+  /** What a driver answers for each claim, by its UID. Boundary: a driver that cannot be asked has failed for all. */
+  async #ask<T>(
+    name: string,
+    call: (driver: DeviceDriver) => Promise<ReadonlyMap<string, T>>,
+  ): Promise<(uid: string) => T | Error> {
+    const driver = this.#driver(name)
+    if (driver === undefined) return () => new Error(`DRA driver ${name} is not registered`)
+    try {
+      const answers = await call(driver.calls)
+      return (uid) =>
+        answers.has(uid) ? (answers.get(uid) as T) : new Error('the driver answered nothing for the claim')
+    } catch (error) {
+      return () => asError(error)
+    }
+  }
   #driver(name: string): Driver | undefined {
     return this.#drivers.get(name)?.at(-1)
   }
@@ -274,6 +282,8 @@ export class DeviceClaims {
   }
 }
 
+const failure = (call: string, { namespace, name }: Omit<ClaimName, 'uid'>, { message }: Error): string =>
+  `${call} failed for ResourceClaim ${namespace}/${name}: ${message}`
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
 /** Whether a device belongs to a request, "name" or "name/alternative"; to none named: to all. */
 const isOf = ({ requests }: PreparedDevice, request: string | undefined): boolean =>

@@ -13,13 +13,12 @@ export function simDrivers(world: SimWorld, node: string): NodePlugins {
     versions: ['v1.DRAPlugin'],
   })
   return {
-    async watch(_, listener) {
+    watch(_, listener) {
       const unwatch = world.watchDrivers((name, here) => {
         if (here) void listener.register(pluginOf(name))
         else listener.gone(pluginOf(name))
       })
-      await Promise.resolve()
-      return { close: unwatch }
+      return Promise.resolve({ close: unwatch })
     },
     driver: ({ name }) => ({
       prepare(claims) {
