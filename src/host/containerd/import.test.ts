@@ -1,5 +1,6 @@
+import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { ctrVersion, namesIn } from './import.ts'
+import { ctrVersion, namesIn, unzipped } from './import.ts'
 
 test('names that an import brought', () => {
   const output =
@@ -15,4 +16,32 @@ test.each([
   ['ctr containerd.io v1.7.2 0cae528\n', '1.7.2'],
 ])('the version of ctr: %s', (said, version) => {
   expect(ctrVersion(said)).toBe(version)
+})
+
+async function* chunks(...parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts
+}
+async function text(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = []
+  for await (const part of bytes) parts.push(part)
+  return Buffer.concat(parts).toString()
+}
+test('an archive is inflated when it is gzip, and handed on as it is when not', async () => {
+  const packed = gzipSync('the archive')
+  expect(await text(unzipped(chunks(packed.subarray(0, 5), packed.subarray(5))))).toBe('the archive')
+  expect(await text(unzipped(chunks(Buffer.from('the '), Buffer.from('archive'))))).toBe('the archive')
+})
+test('a damaged gzip fails for its reader, not before: nobody would catch it then', async () => {
+  const plain = unzipped(chunks(Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])))
+  await new Promise((resolve) => setImmediate(resolve))
+  await expect(text(plain)).rejects.toMatchObject({ code: 'Z_DATA_ERROR' })
+})
+test('an archive that cannot be read any further fails for its reader', async () => {
+  const plain = unzipped(
+    (async function* () {
+      yield gzipSync('the archive').subarray(0, 5)
+      throw new Error('the connection ended')
+    })(),
+  )
+  await expect(text(plain)).rejects.toThrow('the connection ended')
 })

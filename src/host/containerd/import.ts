@@ -20,13 +20,13 @@ export async function importArchive(
   client: GrpcClient,
   archive: AsyncIterable<Uint8Array>,
 ): Promise<readonly string[]> {
-  const [plain, said] = await Promise.all([unzipped(archive), run('ctr', ['--version'])])
+  const said = await run('ctr', ['--version'])
   // Newer ones would let containerd import, which one older than 1.7 cannot, and tell shortened names only.
   const local = isOlder(ctrVersion(said), '1.7') ? [] : ['--local']
   const words = ['--address', socket, '--namespace', namespace, 'images', 'import', ...local, '--digests=false', '-']
   let output: string
   try {
-    output = await run('ctr', words, { input: plain })
+    output = await run('ctr', words, { input: unzipped(archive) })
   } catch (error) {
     if (error instanceof CommandError && error.code !== undefined) throw new Error(unreadable(error))
     if (String((error as { code?: unknown }).code).startsWith('Z_'))
@@ -54,22 +54,25 @@ export const namesIn = (output: string): string[] => [
   ...new Set([...output.matchAll(/^unpacking (\S+) \(sha256:[0-9a-f]+\)/gm)].flatMap(([, name]) => name ?? [])),
 ]
 
-/** Hands on the bytes, inflated when they are gzip. */
-async function unzipped(archive: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+/** Hands on the bytes, inflated when they are gzip. Nothing is read, and so nothing can fail, before somebody asks. */
+export async function* unzipped(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const iterator = archive[Symbol.asyncIterator]()
   const head = await iterator.next()
   if (head.done === true) throw new Error('the archive is empty')
-  const rest = {
+  const whole = {
     async *[Symbol.asyncIterator]() {
       yield head.value
       for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value
     },
   }
-  if (head.value[0] !== 0x1f || head.value[1] !== 0x8b) return rest
-  const source = Readable.from(rest)
+  if (head.value[0] !== 0x1f || head.value[1] !== 0x8b) {
+    yield* whole
+    return
+  }
+  const source = Readable.from(whole)
   const gunzip = createGunzip()
   source.on('error', (error) => gunzip.destroy(error))
-  return source.pipe(gunzip)
+  yield* source.pipe(gunzip)
 }
 
 async function pin(client: GrpcClient, name: string): Promise<void> {
