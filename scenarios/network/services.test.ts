@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
-import type { Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kubectl } from '../kubectl/cluster.ts'
 import { able } from '../kubectl/binary.ts'
@@ -16,7 +17,7 @@ describe.runIf(able)('the network of one node', () => {
   let nodeIP = ''
   const ip: Record<string, string> = {}
   const get = async (kind: string, name: string, path: string) =>
-    (await k.ok(['get', kind, ...(name === '' ? [] : [name]), '-o', `jsonpath={${path}}`])).trim()
+    (await k.ok(['get', '--ignore-not-found', kind, ...(name === '' ? [] : [name]), '-o', `jsonpath={${path}}`])).trim()
   const service = (name: string, spec: string, metadata = '') =>
     k.apply(`apiVersion: v1\nkind: Service\nmetadata: {name: ${name}${metadata}}\nspec: {${spec}}\n`)
   const ports =
@@ -103,6 +104,78 @@ describe.runIf(able)('the network of one node', () => {
         (text) => /^web-[ab]$/.test(text),
       )
     }
+  })
+  test('N2: a node port that a program of the node has stays its own; an event tells it, and when it is served after all', async () => {
+    const program = createServer((socket) => socket.end('program'))
+    const listening = once(program, 'listening')
+    program.listen(30_877, '0.0.0.0')
+    await listening
+    const reasons = () => get('events', '', '.items[?(@.involvedObject.name=="held")].reason')
+    try {
+      await service(
+        'held',
+        'type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: http, nodePort: 30877}]',
+      )
+      await eventually(reasons, (told) => told.includes('FailedToOpenNodePort'))
+      expect(await text(connect(30_877, nodeIP))).toBe('program')
+      await asks(httpGet('held'), /^web-[ab]$/)
+    } finally {
+      program.close()
+    }
+    await eventually(reasons, (told) => told.includes('NodePortOpened'))
+    await eventually(
+      () => onNode(`curl -s -m 3 http://${nodeIP}:30877/`),
+      (text) => /^web-[ab]$/.test(text),
+    )
+  })
+  test('N2: local traffic: the health check node port says where the endpoints are, and without one nothing answers', async () => {
+    await service(
+      'local',
+      'type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: web, only: local}, ports: [{port: 8282, targetPort: http}]',
+    )
+    const port = await eventually(
+      () => get('service', 'local', '.spec.healthCheckNodePort'),
+      (text) => text !== '',
+    )
+    const health = (wanted: RegExp) =>
+      eventually(
+        () => onNode(`curl -s -m 3 -w ' %{http_code}' http://${nodeIP}:${port}/healthz`),
+        (text) => wanted.test(text),
+      )
+    await health(/"localEndpoints": ?0[\s\S]* 503$/)
+    expect(onNode(`curl -s -m 2 -o /dev/null -w '%{http_code}' http://${nodeIP}:8282/`)).toBe('000')
+    await k.ok(['label', 'pod', 'web-a', 'only=local'])
+    await health(/"localEndpoints": ?1[\s\S]* 200$/)
+    await eventually(
+      () => onNode(`curl -s -m 3 http://${nodeIP}:8282/`),
+      (text) => text === 'web-a',
+    )
+    await k.ok(['label', 'pod', 'web-a', 'only-'])
+  })
+  test('N2: another range gives addresses; one that meets the pods gives none and says so; a lost IPAddress returns', async () => {
+    const range = (name: string, cidr: string) =>
+      k.apply(
+        `apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: ${name}}\nspec: {cidrs: [${cidr}]}\n`,
+      )
+    const ready = (name: string, wanted: string) =>
+      eventually(
+        () => get('servicecidr', name, '.status.conditions[0].status} {.status.conditions[0].reason'),
+        (text) => text === wanted,
+      )
+    await range('more', '198.18.77.0/28')
+    await ready('more', 'True')
+    await service('elsewhere', `clusterIP: 198.18.77.5, selector: {app: web}, ${ports}`)
+    await asks(httpGet('198.18.77.5'), /^web-[ab]$/)
+    await k.ok(['delete', 'ipaddress', '198.18.77.5'])
+    await eventually(
+      () => get('ipaddress', '198.18.77.5', '.spec.parentRef.name'),
+      (text) => text === 'elsewhere',
+    )
+    await range('meets', `${ip['web-a']}/32`)
+    await ready('meets', 'False OverlapsPods')
+    await k.ok(['delete', 'servicecidr', 'meets'])
+    await k.ok(['delete', 'service', 'elsewhere'])
+    await k.ok(['delete', 'servicecidr', 'more'])
   })
   test('N2: client affinity keeps a client on one pod', async () => {
     await service('sticky', `selector: {app: web}, sessionAffinity: ClientIP, ports: [{port: 80, targetPort: http}]`)
