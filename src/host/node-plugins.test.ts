@@ -1,13 +1,19 @@
 // A driver as others write them, over real sockets: it registers, is called, leaves and comes back.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { collectingLog } from '../client/testing/fixtures.ts'
+import { silentLog } from '../ports/log.ts'
 import type { NodePlugin } from '../ports/node-plugins.ts'
 import { createNodePlugins, driverApi, registrationApi } from './node-plugins.ts'
 import { systemClock } from './system.ts'
+import { frame } from './wire/grpc.ts'
 import { type GrpcServer, serveGrpc, serves } from './wire/grpc-server.ts'
+import { encode } from './wire/protobuf.ts'
 
 let directory: string
 let watching: { close(): void }
@@ -26,7 +32,8 @@ async function until(text: string): Promise<void> {
       wake = done
     })
 }
-const plugins = createNodePlugins({ clock: systemClock, log: collectingLog() })
+const log = { ...silentLog, info: (message: string, fields?: object) => tell(`${message} ${JSON.stringify(fields)}`) }
+const plugins = createNodePlugins({ clock: systemClock, log })
 const serve = (info: Partial<NodePlugin>) =>
   serveGrpc(
     join(directory, 'driver-reg.sock'),
@@ -77,6 +84,82 @@ describe('plugins that register by a socket', () => {
   })
 })
 
+/** Answers every call with the bytes that it is given. */
+const program = `
+  const [path, answer] = process.argv.slice(1)
+  const server = require('node:http2').createServer()
+  server.on('stream', (stream) => {
+    stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    stream.end(Buffer.from(answer, 'base64'))
+  })
+  server.listen(path, () => console.log('listens'))`
+const infoFrame = frame(
+  encode(registrationApi.info.response, {
+    type: 'DRAPlugin',
+    name: 'killed.example',
+    endpoint: '/none.sock',
+    versions: ['v1.DRAPlugin'],
+  }),
+)
+describe('a driver that is killed', () => {
+  const socket = () => join(directory, '.dra.sock')
+  let child: ChildProcess | undefined
+  /** A process of its own, which leaves its socket behind when it is killed. */
+  async function spawnDriver(path: string): Promise<void> {
+    rmSync(path, { force: true })
+    child = spawn(process.execPath, ['-e', program, path, infoFrame.toString('base64')], { stdio: 'pipe' })
+    await once(child.stdout as Readable, 'data')
+  }
+  async function killDriver(): Promise<void> {
+    child?.kill('SIGKILL')
+    if (child?.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  }
+  afterEach(killDriver)
+
+  it('is asked anew when it is back, be its socket made in the place of the old one', async () => {
+    await spawnDriver(join(directory, 'driver-reg.sock'))
+    await until('a plugin registered {"type":"DRAPlugin","name":"killed.example","endpoint":"/none.sock"}')
+    await killDriver()
+    // Removed and made in one turn of the event loop: the inode is free again, and nobody has looked in between.
+    server = await serve({ versions: ['v1beta1.DRAPlugin'] })
+    await until('register d.example v1beta1.DRAPlugin')
+    expect(seen).toContain('gone killed.example')
+  })
+  it('is missed, and found again when it is back', async () => {
+    await spawnDriver(socket())
+    const driver = plugins.driver(
+      { type: 'DRAPlugin', name: 'd.example', endpoint: socket(), versions: ['v1.DRAPlugin'] },
+      (connected) => tell(connected ? `there ${seen.length}` : `lost ${seen.length}`),
+    )
+    await until('there 0')
+    await killDriver()
+    expect(existsSync(socket())).toBe(true)
+    await until('lost 1')
+    await spawnDriver(socket())
+    await until('there 2')
+    driver.close()
+    await killDriver()
+    expect(seen).toHaveLength(3)
+  })
+  it('is not there while nothing answers at its socket', async () => {
+    const silent = createServer().listen(socket())
+    await once(silent, 'listening')
+    const asked = once(silent, 'connection')
+    const driver = plugins.driver(
+      { type: 'DRAPlugin', name: 'd.example', endpoint: socket(), versions: ['v1.DRAPlugin'] },
+      (connected) => tell(`${connected}`),
+    )
+    const [connection] = (await asked) as [Socket]
+    await once(connection, 'data')
+    expect(seen).toEqual([])
+    driver.close()
+    await once(connection, 'close')
+    silent.close()
+    expect(seen).toEqual([])
+  })
+})
+
 it.each(['v1', 'v1beta1'] as const)('a driver of %s makes devices ready and takes them back', async (version) => {
   const api = driverApi(version)
   server = await serveGrpc(
@@ -103,12 +186,15 @@ it.each(['v1', 'v1beta1'] as const)('a driver of %s makes devices ready and take
       ),
     ]),
   )
-  const driver = plugins.driver({
-    type: 'DRAPlugin',
-    name: 'd.example',
-    endpoint: join(directory, '.dra.sock'),
-    versions: [`${version}.DRAPlugin`],
-  })
+  const driver = plugins.driver(
+    {
+      type: 'DRAPlugin',
+      name: 'd.example',
+      endpoint: join(directory, '.dra.sock'),
+      versions: [`${version}.DRAPlugin`],
+    },
+    () => {},
+  )
   const claims = ['fine', 'broken'].map((name) => ({ uid: `uid of ${name}`, namespace: 'n', name }))
   const ready = await driver.prepare(claims)
   expect(ready.get('uid of fine')).toEqual([
@@ -124,7 +210,7 @@ it.each(['v1', 'v1beta1'] as const)('a driver of %s makes devices ready and take
 })
 it('a driver without a version of ours is refused by name', () => {
   const old = { type: 'DRAPlugin', name: 'd.example', endpoint: '/none', versions: ['v1alpha3.Node'] }
-  expect(() => plugins.driver(old)).toThrow(
+  expect(() => plugins.driver(old, () => {})).toThrow(
     'DRA driver d.example offers v1alpha3.Node; supported are v1.DRAPlugin and v1beta1.DRAPlugin',
   )
 })

@@ -1,10 +1,11 @@
-// The NodePlugins port: sockets in a folder, and the gRPC of drivers behind them, v1 and v1beta1.
+// The NodePlugins port: sockets in a folder, and the gRPC of drivers behind them, v1 and v1beta1. A killed driver leaves its
+// sockets behind, so the connection to it is held and watched.
 import { type FSWatcher, readdirSync, statSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import type { Clock, Timer } from '../ports/clock.ts'
+import { type Clock, sleep, type Timer } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { NodePlugin, NodePlugins, PluginListener } from '../ports/node-plugins.ts'
-import { createGrpcClient } from './wire/grpc.ts'
+import { createGrpcClient, type GrpcClient } from './wire/grpc.ts'
 import { bool, list, message, nested, string, strings } from './wire/protobuf.ts'
 
 const empty = message({})
@@ -58,10 +59,12 @@ const askMs = 10_000
 const driverMs = 45_000
 const firstRetryMs = 500
 const lastRetryMs = 30_000
+/** Shorter than a kubelet waits for a driver that is restarting. */
+const lastReconnectMs = 10_000
 
 /** One socket: asked until it has registered, forgotten when its file is gone. */
 class Socket {
-  readonly inode: number
+  readonly identity: string
   plugin: NodePlugin | undefined
   readonly #path: string
   readonly #listener: PluginListener
@@ -69,8 +72,8 @@ class Socket {
   #closed = false
   #timer: Timer | undefined
   #retryMs = firstRetryMs
-  constructor(path: string, inode: number, listener: PluginListener, options: NodePluginsOptions) {
-    this.inode = inode
+  constructor(path: string, identity: string, listener: PluginListener, options: NodePluginsOptions) {
+    this.identity = identity
     this.#path = path
     this.#listener = listener
     this.#options = options
@@ -117,26 +120,55 @@ export interface NodePluginsOptions {
   readonly log: Log
 }
 
+/** Holds the connection to a driver and says when it stands and when it broke, until the client is closed. Boundary: a
+ * driver that is not reached is tried again, later and later. */
+async function holdConnection(
+  { name, endpoint }: NodePlugin,
+  client: GrpcClient,
+  tell: (connected: boolean) => void,
+  { clock, log, signal }: NodePluginsOptions & { readonly signal: AbortSignal },
+): Promise<void> {
+  let retryMs = firstRetryMs
+  while (!signal.aborted) {
+    try {
+      const { lost } = await client.connected(askMs)
+      if (signal.aborted) return
+      retryMs = firstRetryMs
+      tell(true)
+      await lost
+      if (signal.aborted) return
+      tell(false)
+      log.warn('the connection to a driver of devices broke', { name, endpoint })
+    } catch (error) {
+      if (signal.aborted) return
+      if (retryMs === firstRetryMs)
+        log.warn('a driver of devices is not reached', { name, endpoint, error: String(error) })
+    }
+    await sleep(clock, retryMs, signal)
+    retryMs = Math.min(lastReconnectMs, retryMs * 2)
+  }
+}
+
 export function createNodePlugins(options: NodePluginsOptions): NodePlugins {
   return {
     watch(directory, listener) {
       const sockets = new Map<string, Socket>()
-      /** A socket that was removed and made again is another one. */
+      /** A socket that was removed and made again is another one, whether or not the file system gave it the inode anew. */
       const look = () => {
-        const found = new Map<string, number>()
+        const found = new Map<string, string>()
         for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true })) {
           const path = join(entry.parentPath, entry.name)
-          const stat =
-            entry.isSocket() && !entry.name.startsWith('.') ? statSync(path, { throwIfNoEntry: false }) : undefined
-          if (stat !== undefined) found.set(path, stat.ino)
+          if (!entry.isSocket() || entry.name.startsWith('.')) continue
+          const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+          if (stat !== undefined) found.set(path, `${stat.ino} of ${stat.mtimeNs}`)
         }
         for (const [path, socket] of sockets)
-          if (found.get(path) !== socket.inode) {
+          if (found.get(path) !== socket.identity) {
             sockets.delete(path)
             socket.close(true)
           }
-        for (const [path, inode] of found)
-          if (!sockets.has(path)) sockets.set(path, new Socket(path, inode, listener, options))
+        for (const [path, identity] of found)
+          if (!sockets.has(path)) sockets.set(path, new Socket(path, identity, listener, options))
       }
       const watcher: FSWatcher = watch(directory, look)
       watcher.on('error', (error) => options.log.warn('cannot watch for plugins', { directory, error: String(error) }))
@@ -148,7 +180,8 @@ export function createNodePlugins(options: NodePluginsOptions): NodePlugins {
         },
       })
     },
-    driver({ name, endpoint, versions }) {
+    driver(plugin, onConnection) {
+      const { name, endpoint, versions } = plugin
       const version = driverVersions.find((v) => versions.includes(`${v}.DRAPlugin`))
       if (version === undefined)
         throw new Error(
@@ -156,6 +189,8 @@ export function createNodePlugins(options: NodePluginsOptions): NodePlugins {
         )
       const api = driverApi(version)
       const client = createGrpcClient(`unix://${endpoint}`)
+      const closing = new AbortController()
+      void holdConnection(plugin, client, onConnection, { ...options, signal: closing.signal })
       const failure = (error: string | undefined) => new Error(error ?? 'the driver answered nothing for the claim')
       return {
         async prepare(wanted) {
@@ -177,7 +212,10 @@ export function createNodePlugins(options: NodePluginsOptions): NodePlugins {
             ]),
           )
         },
-        close: () => client.close(),
+        close() {
+          closing.abort()
+          client.close()
+        },
       }
     },
   }

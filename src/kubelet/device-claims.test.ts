@@ -1,13 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { resourceClaims, resourceSlices } from '../api/resource/resource.ts'
 import { pods } from '../api/core/pod.ts'
-import type { NodePlugin, NodePlugins, PluginListener, PreparedDevice } from '../ports/node-plugins.ts'
+import type { DeviceDriver, NodePlugin, NodePlugins, PluginListener, PreparedDevice } from '../ports/node-plugins.ts'
 import type { PodResources } from '../ports/pod-resources.ts'
 import { type TestNode, testNode } from './testing/test-node.ts'
 
 const plugin: NodePlugin = { type: 'DRAPlugin', name: 'd.example', endpoint: '/d.sock', versions: ['v1.DRAPlugin'] }
 let listener: PluginListener
 let calls: string[]
+/** By endpoint: says that a driver is reached, or no more. */
+const connections = new Map<string, (connected: boolean) => void>()
+/** Whether drivers are there when they register. */
+let answering: boolean
 /** Said instead of what was asked for. */
 let failure: string | undefined
 const plugins: NodePlugins = {
@@ -15,35 +19,40 @@ const plugins: NodePlugins = {
     listener = given
     return Promise.resolve({ close: () => {} })
   },
-  driver: () => ({
-    prepare(claims) {
-      calls.push(`prepare ${claims.map((c) => c.name).join()}`)
-      const answer = (name: string): readonly PreparedDevice[] | Error =>
-        failure === undefined
-          ? ['r', 's'].map((request) => ({
-              requests: [request],
-              pool: 'n1',
-              device: `${name}-${request}`,
-              cdiDevices: [`d.example/thing=${name}-${request}`],
-              shareId: '',
-            }))
-          : new Error(failure)
-      return Promise.resolve(new Map(claims.map((c) => [c.uid, answer(c.name)])))
-    },
-    unprepare(claims) {
-      calls.push(`unprepare ${claims.map((c) => c.name).join()}`)
-      return Promise.resolve(
-        new Map(claims.map((c) => [c.uid, failure === undefined ? undefined : new Error(failure)])),
-      )
-    },
-    close: () => {},
-  }),
+  driver({ endpoint }, onConnection) {
+    connections.set(endpoint, onConnection)
+    if (answering) void Promise.resolve().then(() => onConnection(true))
+    return driverAt(endpoint)
+  },
 }
+const driverAt = (endpoint: string): DeviceDriver => ({
+  prepare(claims) {
+    const at = endpoint === plugin.endpoint ? '' : ` at ${endpoint}`
+    calls.push(`prepare ${claims.map((c) => c.name).join()}${at}`)
+    const answer = (name: string): readonly PreparedDevice[] | Error =>
+      failure === undefined
+        ? ['r', 's'].map((request) => ({
+            requests: [request],
+            pool: 'n1',
+            device: `${name}-${request}`,
+            cdiDevices: [`d.example/thing=${name}-${request}`],
+            shareId: '',
+          }))
+        : new Error(failure)
+    return Promise.resolve(new Map(claims.map((c) => [c.uid, answer(c.name)])))
+  },
+  unprepare(claims) {
+    calls.push(`unprepare ${claims.map((c) => c.name).join()}`)
+    return Promise.resolve(new Map(claims.map((c) => [c.uid, failure === undefined ? undefined : new Error(failure)])))
+  },
+  close: () => {},
+})
 let resources: PodResources | undefined
 let node: TestNode
 beforeEach(async () => {
   calls = []
   failure = undefined
+  answering = true
   node = await testNode(
     {},
     {
@@ -197,26 +206,69 @@ describe('devices that are ready', () => {
   })
 })
 
-it('slices of a driver that is gone are taken away after 30 seconds, all of the node at a start, those of others stay', async () => {
-  const slices = node.client.resource(resourceSlices)
+it('of several drivers of one name the newest that is reached is asked', async () => {
+  await listener.register(plugin)
+  await listener.register({ ...plugin, endpoint: '/newer.sock' })
+  await node.advance(100)
+  await node.create('p', wanting())
+  await claimFor('p')
+  await node.advance(1000)
+  await node.client.resource(pods).delete('p', 'default')
+  await node.advance(40_000)
+  connections.get('/newer.sock')?.(false)
+  await node.client.resource(resourceClaims).delete('shared', 'default')
+  await node.create('q', wanting())
+  await claimFor('q')
+  await node.advance(10_000)
+  expect((await node.pod('q')).status.phase).toBe('Running')
+  expect(calls).toEqual(['prepare shared at /newer.sock', 'unprepare shared', 'prepare shared'])
+})
+
+describe('resource slices of this node', () => {
   const slice = (name: string, driver: string, nodeName: string) =>
-    slices.create({
+    node.client.resource(resourceSlices).create({
       metadata: { name },
       spec: { driver, nodeName, pool: { name: nodeName, generation: 1, resourceSliceCount: 1 }, devices: [] },
     } as never)
-  await listener.register(plugin)
-  await slice('here', 'd.example', 'n1')
-  await slice('elsewhere', 'd.example', 'n2')
-  await node.advance(35_000)
-  const names = async () => (await slices.list()).items.map((s) => s.metadata.name)
-  expect(await names()).toEqual(['elsewhere', 'here'])
-  listener.gone(plugin)
-  await node.advance(20_000)
-  expect(await names()).toEqual(['elsewhere', 'here'])
-  await node.advance(15_000)
-  expect(await names()).toEqual(['elsewhere'])
-  await slice('before', 'd.example', 'n1')
-  await node.restart()
-  await node.advance(100)
-  expect(await names()).toEqual(['elsewhere'])
+  const names = async () => (await node.client.resource(resourceSlices).list()).items.map((s) => s.metadata.name)
+
+  it('are taken away 30 seconds after their driver has gone, and all of them at a start; those of others stay', async () => {
+    await listener.register(plugin)
+    await slice('here', 'd.example', 'n1')
+    await slice('elsewhere', 'd.example', 'n2')
+    await node.advance(35_000)
+    expect(await names()).toEqual(['elsewhere', 'here'])
+    listener.gone(plugin)
+    await node.advance(20_000)
+    expect(await names()).toEqual(['elsewhere', 'here'])
+    await node.advance(15_000)
+    expect(await names()).toEqual(['elsewhere'])
+    await slice('before', 'd.example', 'n1')
+    await node.restart()
+    await node.advance(100)
+    expect(await names()).toEqual(['elsewhere'])
+  })
+  it('are taken away 30 seconds after the connection to their driver broke, unless it is there again', async () => {
+    await listener.register(plugin)
+    await slice('here', 'd.example', 'n1')
+    await node.advance(1000)
+    const reached = connections.get(plugin.endpoint)
+    for (const connected of [false, true]) {
+      reached?.(connected)
+      await node.advance(25_000)
+    }
+    expect(await names()).toEqual(['here'])
+    reached?.(false)
+    await node.advance(35_000)
+    expect(await names()).toEqual([])
+  })
+  it('are taken away where their driver registered and is not reached', async () => {
+    answering = false
+    await listener.register(plugin)
+    await slice('here', 'd.example', 'n1')
+    await node.advance(25_000)
+    expect(await names()).toEqual(['here'])
+    await node.advance(10_000)
+    expect(await names()).toEqual([])
+  })
 })

@@ -21,9 +21,10 @@ interface Prepared extends ClaimName {
 interface Driver {
   readonly plugin: NodePlugin
   readonly calls: DeviceDriver
+  connected: boolean
 }
 
-/** Slices of a driver that has gone so long tell of devices that nobody can use. */
+/** Slices of a driver that has gone, or was not reached, so long tell of devices that nobody can use. */
 const absenceMs = 30_000
 
 export interface DeviceClaimsOptions {
@@ -43,7 +44,7 @@ export interface DeviceClaimsOptions {
 
 export class DeviceClaims {
   readonly #options: DeviceClaimsOptions
-  /** Several of one name while a driver is replaced: the newest is asked. */
+  /** Several of one name while a driver is replaced: the newest that is connected is asked. */
   readonly #drivers = new Map<string, Driver[]>()
   /** By UID of the claim. */
   readonly #claims = new Map<string, Prepared>()
@@ -231,50 +232,63 @@ export class DeviceClaims {
     }
   }
   #driver(name: string): Driver | undefined {
-    return this.#drivers.get(name)?.at(-1)
+    const known = this.#drivers.get(name)
+    return known?.findLast(({ connected }) => connected) ?? known?.at(-1)
   }
   #register(plugin: NodePlugin): Promise<void> {
-    const { plugins, onDriver } = this.#options
-    if (plugin.type !== 'DRAPlugin')
+    const { plugins } = this.#options
+    if (plugin.type !== 'DRAPlugin' || plugins === undefined)
       return Promise.reject(new Error(`no handler registered for plugin type: ${plugin.type}`))
     const known = this.#drivers.get(plugin.name) ?? []
     if (known.some((driver) => driver.plugin.endpoint === plugin.endpoint))
       return Promise.reject(new Error(`endpoint ${plugin.endpoint} of DRA driver ${plugin.name} is already registered`))
-    let calls: DeviceDriver | undefined
     try {
-      calls = plugins?.driver(plugin)
+      const tell = (connected: boolean) => this.#connection(driver, connected)
+      const driver: Driver = { plugin, calls: plugins.driver(plugin, tell), connected: false }
+      this.#drivers.set(plugin.name, [...known, driver])
+      this.#watchOver(plugin.name)
+      return Promise.resolve()
     } catch (error) {
       return Promise.reject(asError(error))
     }
-    if (calls !== undefined) this.#drivers.set(plugin.name, [...known, { plugin, calls }])
-    this.#wipes.get(plugin.name)?.cancel()
-    this.#wipes.delete(plugin.name)
-    onDriver()
-    return Promise.resolve()
+  }
+  /** A driver that was killed leaves its socket: only the connection tells. */
+  #connection(driver: Driver, connected: boolean): void {
+    driver.connected = connected
+    this.#watchOver(driver.plugin.name)
+    if (connected) this.#options.onDriver()
   }
   #gone(plugin: NodePlugin): void {
     const known = this.#drivers.get(plugin.name) ?? []
     for (const { plugin: one, calls } of known) if (one.endpoint === plugin.endpoint) calls.close()
     const left = known.filter((driver) => driver.plugin.endpoint !== plugin.endpoint)
-    this.#drivers.set(plugin.name, left)
-    if (left.length > 0) return
-    this.#drivers.delete(plugin.name)
-    this.#wipe(plugin.name, absenceMs)
+    if (left.length > 0) this.#drivers.set(plugin.name, left)
+    else this.#drivers.delete(plugin.name)
+    this.#watchOver(plugin.name)
+  }
+  /** What nobody of a driver's name is there to stand for is taken away after a while. */
+  #watchOver(name: string): void {
+    if (this.#drivers.get(name)?.some(({ connected }) => connected) === true) {
+      this.#wipes.get(name)?.cancel()
+      this.#wipes.delete(name)
+    } else if (!this.#wipes.has(name)) this.#wipe(name, absenceMs)
   }
   /** Takes away what a driver, or all of them, told of this node's devices: a kubelet may delete such slices, not read them. */
   #wipe(driver: string, delayMs: number): void {
     const { clock, client, nodeName, log } = this.#options
     const of = [`spec.nodeName=${nodeName}`, ...(driver === '' ? [] : [`spec.driver=${driver}`])]
-    const wipe = () =>
-      client
+    const wipe = () => {
+      this.#wipes.delete(driver)
+      return client
         .resource(resourceSlices)
         .deleteCollection({ fieldSelector: of.join(',') })
         .catch((error: unknown) => {
           // Boundary: without the API nobody is told of devices that are not there.
           log.warn('cannot take away the resource slices of an absent driver', { driver, error: String(error) })
-          this.#wipe(driver, absenceMs)
+          if (driver === '') this.#wipe(driver, absenceMs)
+          else this.#watchOver(driver)
         })
-    this.#wipes.get(driver)?.cancel()
+    }
     this.#wipes.set(
       driver,
       clock.after(delayMs, () => void wipe()),

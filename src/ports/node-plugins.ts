@@ -42,6 +42,7 @@ export interface PluginListener {
 export interface NodePlugins {
   /** Asks whoever has a socket in `directory`, now or later, who it is. */
   watch(directory: string, listener: PluginListener): Promise<{ close(): void }>
-  /** Throws where the plugin speaks none of our versions. */
-  driver(plugin: NodePlugin): DeviceDriver
+  /** Throws where the plugin speaks none of our versions. `onConnection` is told when the driver is reached, never
+   * before this has returned, and when the connection to it breaks, until the driver is closed. */
+  driver(plugin: NodePlugin, onConnection: (connected: boolean) => void): DeviceDriver
 }

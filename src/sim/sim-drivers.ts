@@ -20,19 +20,28 @@ export function simDrivers(world: SimWorld, node: string): NodePlugins {
       })
       return Promise.resolve({ close: unwatch })
     },
-    driver: ({ name }) => ({
-      prepare(claims) {
-        const answer = (claim: ClaimName): readonly PreparedDevice[] | Error => {
-          const refusal = world.driverOf(name)?.(claim, node)
-          if (refusal !== undefined) return new Error(refusal)
-          return [
-            { requests: [], pool: node, device: claim.name, cdiDevices: [`${name}/device=${claim.uid}`], shareId: '' },
-          ]
-        }
-        return Promise.resolve(new Map(claims.map((claim) => [claim.uid, answer(claim)])))
-      },
-      unprepare: (claims) => Promise.resolve(new Map(claims.map(({ uid }) => [uid, undefined]))),
-      close: () => {},
-    }),
+    driver({ name }, onConnection) {
+      void Promise.resolve().then(() => onConnection(true))
+      return {
+        prepare(claims) {
+          const answer = (claim: ClaimName): readonly PreparedDevice[] | Error => {
+            const refusal = world.driverOf(name)?.(claim, node)
+            if (refusal !== undefined) return new Error(refusal)
+            return [
+              {
+                requests: [],
+                pool: node,
+                device: claim.name,
+                cdiDevices: [`${name}/device=${claim.uid}`],
+                shareId: '',
+              },
+            ]
+          }
+          return Promise.resolve(new Map(claims.map((claim) => [claim.uid, answer(claim)])))
+        },
+        unprepare: (claims) => Promise.resolve(new Map(claims.map(({ uid }) => [uid, undefined]))),
+        close: () => {},
+      }
+    },
   }
 }

@@ -57,6 +57,9 @@ export interface GrpcClient {
   call<In, Out>(method: Method<In, Out>, request: NoInfer<In>, options?: CallOptions): Promise<Out>
   /** Ends when the server ends the stream; throws GrpcError. Leaving the loop cancels the call. */
   stream<In, Out>(method: Method<In, Out>, request: NoInfer<In>, options?: CallOptions): AsyncIterable<Out>
+  /** Connects where it is not connected yet. Resolves when the server has answered, to a promise of the connection's end;
+   * throws Unavailable where there is no server, or none that answers in time. */
+  connected(timeoutMs: number): Promise<{ readonly lost: Promise<void> }>
   close(): void
 }
 
@@ -119,6 +122,8 @@ export function createGrpcClient(address: string): GrpcClient {
   let lastError: unknown
   /** Calls under way by connection. */
   const inFlight = new WeakMap<http2.ClientHttp2Session, number>()
+  /** Connections on which the server has said its first word. */
+  const answered = new WeakSet<http2.ClientHttp2Session>()
 
   const connect = (): http2.ClientHttp2Session => {
     if (closed) throw new GrpcError('Canceled', 'the client is closed')
@@ -138,6 +143,7 @@ export function createGrpcClient(address: string): GrpcClient {
     fresh.on('connect', () => {
       lastError = undefined
     })
+    fresh.once('remoteSettings', () => answered.add(fresh))
     fresh.on('goaway', () => fresh.close())
     fresh.unref()
     session = fresh
@@ -253,6 +259,25 @@ export function createGrpcClient(address: string): GrpcClient {
       } finally {
         cancel()
       }
+    },
+    async connected(timeoutMs) {
+      const http = connect()
+      const lost = new Promise<void>((resolve) => http.once('close', resolve))
+      if (answered.has(http)) return { lost }
+      await new Promise<void>((resolve, reject) => {
+        const fail = (why: string) => {
+          clearTimeout(deadline)
+          http.destroy()
+          reject(new GrpcError('Unavailable', `connection error: ${why}`, { cause: lastError }))
+        }
+        const deadline = setTimeout(() => fail('the server does not answer'), timeoutMs)
+        http.once('close', () => fail('connection closed'))
+        http.once('remoteSettings', () => {
+          clearTimeout(deadline)
+          resolve()
+        })
+      })
+      return { lost }
     },
     close() {
       closed = true
