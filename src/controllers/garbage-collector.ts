@@ -9,6 +9,7 @@ import { isReason } from '../api/machinery/errors.ts'
 import { builtinKinds } from '../api/kinds.ts'
 import { customResourceDefinitions } from '../api/apiextensions/custom-resource-definition.ts'
 import { byOwnerUid, type Index, type Informer, keyOf } from '../client/informer.ts'
+import { createSettleLoop } from '../client/settle-loop.ts'
 import type { Timer } from '../ports/clock.ts'
 import { type Controller, type ControllerContext, recorderFor } from './framework/controller.ts'
 import { discover } from './framework/discovery.ts'
@@ -152,9 +153,7 @@ export const garbageCollector: Controller = {
     const recorder = recorderFor(context, 'garbage-collector-controller')
     const graph = new Graph(context)
     let stopped = false
-    let discovering: Promise<void> | undefined
-    let again = false
-    let retry: Timer | undefined
+    let later: Timer | undefined
 
     async function orphanDependents(found: Found, writes: Writes): Promise<void> {
       const { uid } = found.object.metadata
@@ -213,7 +212,8 @@ export const garbageCollector: Controller = {
       onStop() {
         stopped = true
         recorder.stop()
-        retry?.cancel()
+        later?.cancel()
+        void discovery.stop()
         offDefinitions()
         for (const id of graph.byId.keys()) graph.remove(id)
       },
@@ -277,32 +277,17 @@ export const garbageCollector: Controller = {
       if (failures.size > 0) rediscoverLater()
     }
     function rediscoverLater(): void {
-      retry?.cancel()
-      if (!stopped) retry = clock.after(rediscoverMs, rediscover)
+      later?.cancel()
+      if (!stopped) later = clock.after(rediscoverMs, discovery.poke)
     }
-    /** One discovery at a time; what asks meanwhile is served by one more afterwards. */
-    function rediscover(): void {
-      if (discovering !== undefined) {
-        again = true
-        return
-      }
-      discovering = refresh()
-        .catch((error: unknown) => {
-          // Boundary: the server may be away; what is known stays watched.
-          log.warn('discovery failed', { error: String(error) })
-          rediscoverLater()
-        })
-        .finally(() => {
-          discovering = undefined
-          if (!again || stopped) return
-          again = false
-          rediscover()
-        })
-    }
+    // The server may be away; what is known stays watched.
+    const discovery = createSettleLoop(clock, rediscoverMs, refresh, (error) =>
+      log.warn('discovery failed', { error: String(error) }),
+    )
     const definitions = informers.informer(customResourceDefinitions)
     /** The server publishes a new resource a moment after its definition says so: look now and once more soon. */
     const changed = () => {
-      rediscover()
+      discovery.poke()
       rediscoverLater()
     }
     const offDefinitions = definitions.handle({
@@ -310,7 +295,7 @@ export const garbageCollector: Controller = {
       update: (definition, old) => void (equal(definition.status, old.status) || changed()),
       delete: changed,
     })
-    rediscover()
+    discovery.poke()
     return reconciler
   },
 }

@@ -5,7 +5,8 @@ import { type Ingress, ingressClasses, ingresses } from '../api/networking/ingre
 import { ingressPortsAnnotation, isServedIngress } from '../api/networking/served-ingress.ts'
 import type { Client } from '../client/client.ts'
 import type { InformerFactory } from '../client/informer.ts'
-import type { Clock, Timer } from '../ports/clock.ts'
+import { createSettleLoop } from '../client/settle-loop.ts'
+import type { Clock } from '../ports/clock.ts'
 import {
   type EdgeAnswer,
   type EdgeCertificate,
@@ -59,7 +60,6 @@ export function startIngress(options: IngressOptions): IngressServer {
   let table: RoutingTable = planRoutes([])
   let listeners: { readonly http: EdgeListener; readonly https: EdgeListener } | undefined
   let told: string | undefined
-  let retry: Timer | undefined
   let stopped = false
 
   const served = (): Ingress[] =>
@@ -126,30 +126,10 @@ export function startIngress(options: IngressOptions): IngressServer {
     }
     await tell()
   }
-  // One settling at a time; what changes meanwhile is looked at afterwards.
-  let current: Promise<void> | undefined
-  let again = false
-  function poke(): void {
-    if (stopped) return
-    if (current !== undefined) {
-      again = true
-      return
-    }
-    retry?.cancel()
-    current = Promise.resolve()
-      .then(settle)
-      .catch((error: unknown) => {
-        log.error('the ingress cannot serve', { error: error instanceof Error ? error.message : String(error) })
-        if (!stopped) retry = clock.after(retryMs, poke)
-      })
-      .finally(() => {
-        current = undefined
-        if (again) {
-          again = false
-          poke()
-        }
-      })
-  }
+  const loop = createSettleLoop(clock, retryMs, settle, (error) =>
+    log.error('the ingress cannot serve', { error: error instanceof Error ? error.message : String(error) }),
+  )
+  const { poke } = loop
   const removers: (() => void)[] = []
   void Promise.all([ingressInformer.synced, classInformer.synced]).then(() => {
     if (stopped) return
@@ -163,9 +143,8 @@ export function startIngress(options: IngressOptions): IngressServer {
     },
     async stop() {
       stopped = true
-      retry?.cancel()
       for (const remove of removers) remove()
-      await current
+      await loop.stop()
       certificates.stop()
       await close()
     },

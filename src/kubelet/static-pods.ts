@@ -7,6 +7,7 @@ import { applyDefaults } from '../api/machinery/defaults.ts'
 import { freeze } from '../api/machinery/freeze.ts'
 import { parseYaml } from '../api/machinery/parse.ts'
 import type { Draft, Json, JsonObject } from '../api/machinery/schema.ts'
+import { createSettleLoop } from '../client/settle-loop.ts'
 import { every, rfc3339, type Timer } from '../ports/clock.ts'
 import type { KubeletContext } from './context.ts'
 import { referencesOf } from './references.ts'
@@ -116,8 +117,6 @@ function followFolder(context: KubeletContext, path: string, sink: StaticPodSink
   const { disk, clock, log, nodeName } = context
   /** Manifests by file: one that did not change stays the same pod. */
   let known = new Map<string, { readonly text: string; readonly pod: Pod | undefined }>()
-  let reading: Promise<void> | undefined
-  let again = false
   const readAll = async () => {
     const found: typeof known = new Map()
     for (const { name, type } of (await disk.readdir(path)) ?? []) {
@@ -144,32 +143,25 @@ function followFolder(context: KubeletContext, path: string, sink: StaticPodSink
       return undefined
     }
   }
-  const refresh = () => {
-    again = true
-    reading ??= (async () => {
-      while (again) {
-        again = false
-        // Boundary: a folder that cannot be read is tried again with the next round.
-        await readAll().catch((error: unknown) => log.warn('cannot read static pods', { path, error: String(error) }))
-      }
-      reading = undefined
-    })()
-  }
+  const loop = createSettleLoop(clock, folderRelistMs, readAll, (error) =>
+    log.warn('cannot read static pods', { path, error: String(error) }),
+  )
   let watch: { close(): void } | undefined
   let stopped = false
   const begin = async () => {
     await disk.mkdir(path)
     if (stopped) return
-    watch = disk.watch(path, refresh)
-    refresh()
+    watch = disk.watch(path, loop.poke)
+    loop.poke()
   }
   // Boundary: without the folder there are no static pods; the relist goes on looking.
   begin().catch((error: unknown) => log.warn('cannot follow static pods', { path, error: String(error) }))
-  const relist: Timer = every(clock, folderRelistMs, refresh)
+  const relist: Timer = every(clock, folderRelistMs, loop.poke)
   return () => {
     stopped = true
     watch?.close()
     relist.cancel()
+    void loop.stop()
   }
 }
 

@@ -4,7 +4,8 @@ import { type Node, nodes as nodeKind } from '../api/core/node.ts'
 import { networkNodeOf } from '../api/core/node-addresses.ts'
 import { equal } from '../api/machinery/equal.ts'
 import type { InformerFactory } from '../client/informer.ts'
-import type { Clock, Timer } from '../ports/clock.ts'
+import { createSettleLoop } from '../client/settle-loop.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { NetworkNode, PodNetwork } from '../ports/pod-network.ts'
 
@@ -26,9 +27,6 @@ export function startPodRoutes(options: PodRoutesOptions): PodRoutes {
   const informer = informers.informer(nodeKind)
   const known = new Map<string, NetworkNode>()
   let stopped = false
-  let busy = false
-  let again = false
-  let retry: Timer | undefined
 
   async function applyAll(): Promise<void> {
     const self = known.get(nodeName)
@@ -39,36 +37,16 @@ export function startPodRoutes(options: PodRoutesOptions): PodRoutes {
       [...known.values()].filter((node) => node.name !== nodeName),
     )
   }
-  function poke(): void {
-    if (stopped) return
-    if (busy) {
-      again = true
-      return
-    }
-    busy = true
-    retry?.cancel()
-    void Promise.resolve()
-      .then(applyAll)
-      .catch((error: unknown) => {
-        log.error('routes to other nodes were refused', {
-          error: error instanceof Error ? error.message : String(error),
-        })
-        retry = clock.after(retryMs, poke)
-      })
-      .finally(() => {
-        busy = false
-        if (!again) return
-        again = false
-        poke()
-      })
-  }
+  const loop = createSettleLoop(clock, retryMs, applyAll, (error) =>
+    log.error('routes to other nodes were refused', { error: error instanceof Error ? error.message : String(error) }),
+  )
   const see = (node: Node) => {
     const now = networkNodeOf(node)
     const { name } = node.metadata
     if (equal(known.get(name), now)) return
     if (now === undefined) known.delete(name)
     else known.set(name, now)
-    poke()
+    loop.poke()
   }
   let unwatch = () => {}
   void informer.synced.then(() => {
@@ -77,14 +55,14 @@ export function startPodRoutes(options: PodRoutesOptions): PodRoutes {
       add: see,
       update: see,
       delete: (node) => {
-        if (known.delete(node.metadata.name)) poke()
+        if (known.delete(node.metadata.name)) loop.poke()
       },
     })
   })
   return {
     stop() {
       stopped = true
-      retry?.cancel()
+      void loop.stop()
       unwatch()
     },
   }

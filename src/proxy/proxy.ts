@@ -11,7 +11,8 @@ import { type NetworkPolicy, networkPolicies } from '../api/networking/network-p
 import type { EventRecorder } from '../client/event-recorder.ts'
 import type { IndexBy, Informer, InformerFactory } from '../client/informer.ts'
 import { keyOf } from '../client/informer.ts'
-import type { Clock, Timer } from '../ports/clock.ts'
+import { createSettleLoop } from '../client/settle-loop.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Dataplane, DataplaneState, PolicyRule, Protocol, ServiceRule } from '../ports/dataplane.ts'
 import type { HttpEdge } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
@@ -106,13 +107,21 @@ export function startProxy(options: ProxyOptions): Proxy {
   const planned = new Map<string, readonly ServiceRule[]>()
   const dirty = new Set<string>()
   let stopped = false
-  let busy = false
-  let again = false
-  let retry: Timer | undefined
   let firstDone: () => void = () => {}
   const synced = new Promise<void>((done) => {
     firstDone = done
   })
+  const loop = createSettleLoop(
+    clock,
+    retryMs,
+    async () => {
+      await applyAll()
+      firstDone()
+    },
+    (error) =>
+      log.error('packet rules were refused', { error: error instanceof Error ? error.message : String(error) }),
+  )
+  const { poke } = loop
 
   // Pods and namespaces matter only while there is a policy: they are not watched for nothing.
   let policyWorld: { readonly pods: Informer<never>; readonly namespaces: Informer<never> } | undefined
@@ -215,30 +224,6 @@ export function startProxy(options: ProxyOptions): Proxy {
     }
     await lag.during(state.policies, () => dataplane.apply(state))
   }
-  function poke(): void {
-    if (stopped) return
-    if (busy) {
-      again = true
-      return
-    }
-    busy = true
-    retry?.cancel()
-    // One turn later: the events of one revision arrive together.
-    void Promise.resolve()
-      .then(applyAll)
-      .then(firstDone)
-      .catch((error: unknown) => {
-        log.error('packet rules were refused', { error: error instanceof Error ? error.message : String(error) })
-        retry = clock.after(retryMs, poke)
-      })
-      .finally(() => {
-        busy = false
-        if (again) {
-          again = false
-          poke()
-        }
-      })
-  }
   const touch = (key: string) => {
     dirty.add(key)
     poke()
@@ -295,7 +280,7 @@ export function startProxy(options: ProxyOptions): Proxy {
     synced,
     async stop() {
       stopped = true
-      retry?.cancel()
+      await loop.stop()
       for (const remove of removers) remove()
       nodePorts?.stop()
       await health?.stop()
