@@ -3,12 +3,10 @@
 import { ApiError } from '../api/machinery/errors.ts'
 import type { ByteStream, Transport, TransportRequest, TransportResponse, UpgradeResult } from '../ports/transport.ts'
 import { TransportError } from '../ports/transport.ts'
-import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle, UserInfo } from './request.ts'
+import { pulled } from './pulled.ts'
+import type { ApiRequest, ApiResponse, RequestBody, UserInfo } from './request.ts'
 import { concat } from './responders/view.ts'
 import { known } from './authentication/authenticator.ts'
-
-/** Items that wait for a reader in this process; beyond it the producer is told to wait. */
-const highWater = 1000
 
 export function directTransport(handle: (request: ApiRequest) => Promise<ApiResponse>, user: UserInfo): Transport {
   const caller = Object.freeze(known(user))
@@ -72,71 +70,14 @@ async function asTransportResponse(response: ApiResponse, signal: AbortSignal | 
     case 'object':
       return { status: response.status, headers: response.headers, object: response.object }
     case 'stream': {
-      const chunks = iterate(response.open, signal)
+      const chunks = pulled(response.open, signal)
       return { status: response.status, headers: response.headers, stream: { kind: 'bytes', chunks } }
     }
     case 'objects': {
-      const objects = iterate(response.open, signal)
+      const objects = pulled(response.open, signal)
       return { status: response.status, headers: response.headers, stream: { kind: 'objects', objects } }
     }
     case 'upgrade':
       throw new TransportError('the server wants to upgrade a request that did not ask for it')
-  }
-}
-
-/** A producer that pushes, as an iterable that is pulled. It is opened at once, so that nothing is missed. */
-function iterate<T>(open: (sink: Sink<T>) => StreamHandle, signal: AbortSignal | undefined): AsyncIterable<T> {
-  let queue: T[] = []
-  let ended = false
-  let blocked = false
-  let wake: (() => void) | undefined
-  const rouse = () => {
-    wake?.()
-    wake = undefined
-  }
-  const handle = open({
-    write(item) {
-      queue.push(item)
-      rouse()
-      blocked = queue.length >= highWater
-      return !blocked
-    },
-    end() {
-      ended = true
-      rouse()
-    },
-  })
-  const stop = () => {
-    ended = true
-    queue = []
-    handle.close()
-    rouse()
-  }
-  signal?.addEventListener('abort', stop)
-  if (signal?.aborted) stop()
-  return {
-    async *[Symbol.asyncIterator]() {
-      try {
-        for (;;) {
-          while (queue.length > 0) {
-            const items = queue
-            queue = []
-            yield* items
-          }
-          if (blocked) {
-            blocked = false
-            handle.drained()
-            if (queue.length > 0) continue
-          }
-          if (ended) return
-          await new Promise<void>((done) => {
-            wake = done
-          })
-        }
-      } finally {
-        signal?.removeEventListener('abort', stop)
-        stop()
-      }
-    },
   }
 }

@@ -14,7 +14,7 @@ import { startReconciler } from './framework/reconciler.ts'
 import {
   type AddressType,
   addressTypesOf,
-  endpointChanged,
+  followEndpoints,
   endpointHostname,
   isEndpoint,
   podAddress,
@@ -22,7 +22,6 @@ import {
   podsOf,
   portsOf,
   servicesByLabel,
-  servicesOf,
 } from './framework/service-pods.ts'
 import { asksForZones, planZoneHints, zoneLabel, zonePart, zoneShares } from './topology-hints.ts'
 
@@ -197,9 +196,6 @@ export const endpointSliceController: Controller = {
       },
     })
     const enqueue = (service: Service) => reconciler.enqueue(keyOf(service))
-    const enqueueServicesOf = (pod: Pod) => {
-      for (const service of servicesOf(selecting, pod.metadata.namespace ?? '', pod.metadata.labels)) enqueue(service)
-    }
     const zoneChanged = (node: Node, old: Node | undefined) =>
       node.metadata.labels?.[zoneLabel] !== old?.metadata.labels?.[zoneLabel]
     const sharesChanged = () => {
@@ -212,15 +208,7 @@ export const endpointSliceController: Controller = {
     }
     const handlers = [
       services.handle({ add: enqueue, update: enqueue }),
-      pods.handle({
-        add: enqueueServicesOf,
-        update(pod, old) {
-          const relabelled = !equal(pod.metadata.labels, old.metadata.labels)
-          if (relabelled) enqueueServicesOf(old)
-          if (relabelled || endpointChanged(pod, old)) enqueueServicesOf(pod)
-        },
-        delete: enqueueServicesOf,
-      }),
+      followEndpoints(pods, selecting, enqueue),
       // Somebody else's hand on our slices is undone; our own writes change nothing when they come back.
       slices.handle({ update: enqueueSliceOwner, delete: enqueueSliceOwner }),
       nodes.handle({

@@ -12,7 +12,7 @@ import { isPodReady } from './framework/pods.ts'
 import { startReconciler } from './framework/reconciler.ts'
 import {
   addressTypesOf,
-  endpointChanged,
+  followEndpoints,
   endpointHostname,
   isEndpoint,
   podAddress,
@@ -21,7 +21,6 @@ import {
   portsOf,
   type ResolvedPort,
   servicesByLabel,
-  servicesOf,
 } from './framework/service-pods.ts'
 
 type EndpointAddress = NonNullable<EndpointSubset['addresses']>[number]
@@ -171,21 +170,10 @@ export const endpointsController: Controller = {
     })
     const isOurs = (object: Endpoints) => object.metadata.labels?.[managedByLabel] === manager
     const enqueue = (service: Service) => reconciler.enqueue(keyOf(service))
-    const enqueueServicesOf = (pod: Pod) => {
-      for (const service of servicesOf(selecting, pod.metadata.namespace ?? '', pod.metadata.labels)) enqueue(service)
-    }
     const enqueueObject = (object: Endpoints) => reconciler.enqueue(keyOf(object))
     const handlers = [
       services.handle({ add: enqueue, update: enqueue, delete: enqueue }),
-      pods.handle({
-        add: enqueueServicesOf,
-        update(pod, old) {
-          const relabelled = !equal(pod.metadata.labels, old.metadata.labels)
-          if (relabelled) enqueueServicesOf(old)
-          if (relabelled || endpointChanged(pod, old)) enqueueServicesOf(pod)
-        },
-        delete: enqueueServicesOf,
-      }),
+      followEndpoints(pods, selecting, enqueue),
       // Left over from a service that went while nobody looked.
       objects.handle({ add: enqueueObject, delete: enqueueObject }),
     ]

@@ -9,7 +9,7 @@ import { type Clock, sleep } from '../ports/clock.ts'
 import type { DnsSockets } from '../ports/dns-sockets.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
-import { createForwarder, type Forwarder } from './forward.ts'
+import { createForwarder, edns0, type Forwarder } from './forward.ts'
 import { lookup, reverse, type ZoneAnswer, type ZoneSource } from './zone.ts'
 
 export interface DnsOptions {
@@ -246,23 +246,7 @@ function response(
     questions: [question],
     answers: [...answers, ...extra],
     authorities: empty ? [soa] : [],
-    additionals: [
-      ...(zone.found ? zone.additional.map(toAnswer) : []),
-      ...(edns
-        ? [
-            {
-              type: 'OPT',
-              name: '.',
-              udpPayloadSize: 1232,
-              extendedRcode: 0,
-              ednsVersion: 0,
-              flags: 0,
-              flag_do: false,
-              options: [],
-            } as Answer,
-          ]
-        : []),
-    ],
+    additionals: [...(zone.found ? zone.additional.map(toAnswer) : []), ...(edns ? [edns0] : [])],
   }
 }
 

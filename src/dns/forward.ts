@@ -27,6 +27,18 @@ const minTtlSeconds = 1
 const maxTtlSeconds = 3600
 const failureTtlMs = 1000
 
+/** EDNS(0) of RFC 6891, with the payload that passes every link unfragmented (DNS Flag Day 2020). */
+export const edns0 = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: 1232,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+} as Answer
+
 interface Entry {
   readonly bytes: Uint8Array | undefined
   readonly expiresMs: number
@@ -80,18 +92,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       id,
       flags: 1 << 8,
       questions: [{ ...question, name, class: 'IN' }],
-      additionals: [
-        {
-          type: 'OPT',
-          name: '.',
-          udpPayloadSize: 1232,
-          extendedRcode: 0,
-          ednsVersion: 0,
-          flags: 0,
-          flag_do: false,
-          options: [],
-        } as Answer,
-      ],
+      additionals: [edns0],
     })
     const asking = ask(name, query)
       .then((bytes) => {

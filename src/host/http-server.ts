@@ -14,6 +14,7 @@ import type { Duplex, Readable, Writable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { gzip, constants as zlib } from 'node:zlib'
 import { ApiError } from '../api/machinery/errors.ts'
+import { pulled } from '../apiserver/pulled.ts'
 import type { ApiRequest, ApiResponse, RequestBody, Sink, StreamHandle } from '../apiserver/request.ts'
 import type { Log } from '../ports/log.ts'
 import { type CertificateReader, certificateReader, type ClientAuthorities } from './client-certificates.ts'
@@ -340,8 +341,9 @@ async function answerUpgrade(
       return serveUpgrade(upgrade, answer.headers, answer.upgraded)
     case 'stream': {
       const json = answer.headers['content-type']?.startsWith('application/json') === true
-      const { chunks, stop } = iterable(answer.open)
-      return serveStreamUpgrade(upgrade, answer.headers, json ? 'lines' : 'bytes', chunks, stop)
+      const gone = new AbortController()
+      const chunks = pulled(answer.open, gone.signal)
+      return serveStreamUpgrade(upgrade, answer.headers, json ? 'lines' : 'bytes', chunks, () => gone.abort())
     }
     case 'bytes': {
       const lines = Object.entries({
@@ -359,60 +361,6 @@ async function answerUpgrade(
   }
 }
 const reasonPhrase = (status: number): string => (status < 400 ? 'OK' : status < 500 ? 'Refused' : 'Failed')
-
-/** A pushed answer as an iterable. */
-function iterable(open: (sink: Sink<Uint8Array>) => StreamHandle): {
-  chunks: AsyncIterable<Uint8Array>
-  stop: () => void
-} {
-  let queue: Uint8Array[] = []
-  let ended = false
-  let blocked = false
-  let wake: (() => void) | undefined
-  const rouse = () => {
-    wake?.()
-    wake = undefined
-  }
-  const handle = open({
-    write(chunk) {
-      queue.push(chunk)
-      rouse()
-      blocked = queue.length >= 100
-      return !blocked
-    },
-    end() {
-      ended = true
-      rouse()
-    },
-  })
-  const stop = () => {
-    ended = true
-    handle.close()
-    rouse()
-  }
-  async function* chunks() {
-    try {
-      for (;;) {
-        const taken = queue
-        queue = []
-        yield* taken
-        if (queue.length > 0) continue
-        if (ended) return
-        if (blocked) {
-          blocked = false
-          handle.drained()
-          if (queue.length > 0) continue
-        }
-        await new Promise<void>((done) => {
-          wake = done
-        })
-      }
-    } finally {
-      stop()
-    }
-  }
-  return { chunks: chunks(), stop }
-}
 
 // Bodies
 

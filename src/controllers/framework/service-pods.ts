@@ -1,5 +1,6 @@
 // Which pods stand behind a service, and on which ports: shared by Endpoints and EndpointSlices. Pods are found by the one
 // label pair of the selector that fewest pods have; services are found by a pair of theirs that a pod has.
+import { equal } from '../../api/machinery/equal.ts'
 import { type Labels, matchesSelector, selectorOfLabels } from '../../api/machinery/labels.ts'
 import type { Pod } from '../../api/core/pod.ts'
 import type { Service } from '../../api/core/service.ts'
@@ -36,11 +37,7 @@ export const servicesByLabel: IndexBy<Service> = (service) => {
 }
 
 /** Services whose selector holds for labels in a namespace. */
-export function servicesOf(
-  services: Index<Service>,
-  namespace: string,
-  labels: Labels | undefined,
-): readonly Service[] {
+function servicesOf(services: Index<Service>, namespace: string, labels: Labels | undefined): readonly Service[] {
   const candidates = [...services.get(`${namespace}/`)]
   for (const [key, value] of Object.entries(labels ?? {})) candidates.push(...services.get(pair(namespace, key, value)))
   return candidates.filter((service) => matchesSelector(selectorOfLabels(service.spec.selector ?? {}), labels))
@@ -114,7 +111,7 @@ export const endpointHostname = (pod: Pod, service: Service): string | undefined
     : undefined
 
 /** True when a change of a pod may change an endpoint. */
-export function endpointChanged(pod: Pod, old: Pod): boolean {
+function endpointChanged(pod: Pod, old: Pod): boolean {
   return (
     isPodReady(pod) !== isPodReady(old) ||
     isTerminating(pod) !== isTerminating(old) ||
@@ -125,4 +122,22 @@ export function endpointChanged(pod: Pod, old: Pod): boolean {
     pod.spec.hostname !== old.spec.hostname ||
     pod.spec.subdomain !== old.spec.subdomain
   )
+}
+/** Tells the services whose endpoints a pod's coming, going or change may change; returns how to stop. */
+export function followEndpoints(
+  pods: Informer<Pod>,
+  selecting: Index<Service>,
+  changed: (service: Service) => void,
+): () => void {
+  const tell = ({ metadata: { namespace = '', labels } }: Pod) =>
+    servicesOf(selecting, namespace, labels).forEach(changed)
+  return pods.handle({
+    add: tell,
+    update(pod, old) {
+      const relabelled = !equal(pod.metadata.labels, old.metadata.labels)
+      if (relabelled) tell(old)
+      if (relabelled || endpointChanged(pod, old)) tell(pod)
+    },
+    delete: tell,
+  })
 }
