@@ -1,6 +1,7 @@
-// The wall clock of a real node is set hours forth and back while its containers run: none is restarted or run twice for
-// it, new ones start as ever, probes go on, and tokens that the new time makes useless are replaced. The runtime's own
-// clock stays right, so its times are hours off too.
+// A real node is born with a wall clock that is hours ahead, starts again with the right one, has it set back while its
+// containers run, starts in 1970 and has it set right: no container is restarted or run twice for it, new ones start as ever,
+// probes go on, certificates and the tokens that the new time makes useless are replaced. The runtime's own clock stays
+// right, so its times are hours off too.
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -44,6 +45,12 @@ describe.runIf(able)('a wall clock that is set', () => {
     writeFileSync(`${clockFile}.new`, String(byMs))
     renameSync(`${clockFile}.new`, clockFile)
   }
+  const up = async () => {
+    const env = { NODE_OPTIONS: `--import=${resolve('scenarios/node/shifted-clock.mjs')}`, WALL_CLOCK_FILE: clockFile }
+    const { code, stderr } = await cluster.run(['up', '--detach', '--yes', '--listen', '127.0.0.1:0'], { env })
+    expect(code, stderr).toBe(0)
+    client = clientOf(cluster.dataDir)
+  }
   /** Whether the API takes the token that stands in the pod's volume. */
   const tokenIsGood = async (name: string) => {
     const token = await sh(name, 'cat /var/run/secrets/kubernetes.io/serviceaccount/token')
@@ -58,12 +65,9 @@ describe.runIf(able)('a wall clock that is set', () => {
     cluster = testCluster('clock')
     clockFile = join(cluster.dataDir, 'wall-clock')
     runs = join(cluster.dataDir, 'runs')
-    setClock(0)
+    setClock(9 * hourMs)
     mkdirSync(runs)
-    const env = { NODE_OPTIONS: `--import=${resolve('scenarios/node/shifted-clock.mjs')}`, WALL_CLOCK_FILE: clockFile }
-    const { code, stderr } = await cluster.run(['up', '--detach', '--yes', '--listen', '127.0.0.1:0'], { env })
-    expect(code, stderr).toBe(0)
-    client = clientOf(cluster.dataDir)
+    await up()
     const archive = join(cluster.dataDir, 'busybox.tar')
     writeFileSync(archive, await busyboxArchive())
     expect((await cluster.run(['image', 'load', archive])).code).toBe(0)
@@ -74,17 +78,23 @@ describe.runIf(able)('a wall clock that is set', () => {
   afterAll(() => cluster?.remove())
 
   it.each([
-    ['forth', 5 * hourMs],
-    ['back', -7 * hourMs],
-    ['right', 0],
-  ])('%s: what runs goes on, and what is new starts', async (word, shiftMs) => {
+    ['at a start', 'right', 0],
+    ['meanwhile', 'back', -7 * hourMs],
+    ['at a start', 'seventies', 30 * 24 * hourMs - Date.now()],
+    ['meanwhile', 'forth', 0],
+  ])('set %s, %s: what runs goes on, and what is new starts', async (when, word, shiftMs) => {
     await poll(async () => isReady(await pod('steady'))).toBe(true)
     const crash = `crash-${word}`
     await create(crash, { containers: [container('exit 1')] })
     await poll(async () => restartsOf(await pod(crash))).toBeGreaterThan(0)
     const crashes = restartsOf(await pod(crash))
     const { containerID } = (await pod('steady')).status.containerStatuses?.[0] ?? {}
-    setClock(shiftMs)
+    if (when === 'meanwhile') setClock(shiftMs)
+    else {
+      await cluster.kill()
+      setClock(shiftMs)
+      await up()
+    }
     await poll(async () => {
       const metadata = { name: 'clock', namespace: 'default' }
       const made = await client.resource(configMaps).create({ metadata }, { dryRun: true })

@@ -1,8 +1,10 @@
 // The API's socket: opened before anything else, so that a port that is taken is told first.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type CertificateRenewalOptions, useCertificate } from '../host/certificate-renewal.ts'
 import { type HttpServer, type HttpServerOptions, serveHttp } from '../host/http-server.ts'
-import type { HostIdentity } from '../host/identity.ts'
+import type { HostIdentity, KeyPairFiles } from '../host/identity.ts'
+import type { Clock } from '../ports/clock.ts'
 import { CliError } from './command.ts'
 
 export interface ListenAddress {
@@ -18,6 +20,7 @@ export interface ListenOptions extends Pick<HttpServerOptions, 'handle' | 'tunne
   readonly frontProxyCa: string | undefined
   /** Names and addresses by which the API is called, besides its Service's names. */
   readonly names: readonly string[]
+  readonly clock: Clock
 }
 const preferredPort = 6443
 const isAddress = (name: string) => /^[\d.]+$|:/.test(name)
@@ -56,28 +59,42 @@ export function podsReach(
 }
 
 export type Open = (host: string, port: number) => Promise<HttpServer>
-/** Opens sockets of the API with a certificate for all of its names. */
+/** Opens sockets of the API with a certificate for all of its names, which is made anew in time. */
 export function opener(options: ListenOptions): Open {
-  const { listen: at, identity, handle, tunnel, log } = options
+  const { listen: at, identity, handle, tunnel, clock, log } = options
   const kube = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local']
   const own = at === undefined || isWildcard(at.host) ? [] : [at.host]
   const names = [...options.names, ...own]
-  const { certificatePem, keyPem } = identity.serving('apiserver', {
-    dnsNames: [...new Set(['localhost', ...kube, ...names.filter((name) => !isAddress(name))])],
-    ipAddresses: [...new Set(['127.0.0.1', '::1', ...names.filter(isAddress)])],
-  })
-  return (host, port) =>
-    serveHttp({
+  const make = () =>
+    identity.serving('apiserver', {
+      dnsNames: [...new Set(['localhost', ...kube, ...names.filter((name) => !isAddress(name))])],
+      ipAddresses: [...new Set(['127.0.0.1', '::1', ...names.filter(isAddress)])],
+    })
+  return async (host, port) => {
+    const server = await serveHttp({
       host,
       port,
-      certificatePem,
-      keyPem,
+      ...make(),
       clientCa: identity.ca.certificatePem,
       frontProxyCa: [identity.frontProxy?.caPem, options.frontProxyCa].flatMap((pem) => pem ?? []).join('\n'),
       handle,
       ...(tunnel === undefined ? {} : { tunnel }),
       log,
     })
+    return renewing(server, { clock, log, make })
+  }
+}
+/** A server whose certificate is made anew in time, until it is closed. */
+export function renewing(server: HttpServer, certificate: Omit<CertificateRenewalOptions, 'use'>): HttpServer {
+  const use = ({ certificatePem, keyPem }: KeyPairFiles) => server.renew(certificatePem, keyPem)
+  const renewal = useCertificate({ ...certificate, use })
+  return {
+    ...server,
+    close(graceMs) {
+      renewal.cancel()
+      return server.close(graceMs)
+    },
+  }
 }
 
 /** The API's own socket, at the address and port that were asked for, or at the port of the last start. */

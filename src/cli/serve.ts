@@ -7,6 +7,7 @@ import { type Cluster, startCluster } from '../cluster.ts'
 import { networkNodeOf } from '../api/core/node-addresses.ts'
 import { createClient } from '../client/api-client.ts'
 import { AddressRangeError, type AskedRanges } from '../host/address-ranges.ts'
+import { useCertificate } from '../host/certificate-renewal.ts'
 import { removeNode } from '../host/cleanup.ts'
 import type { HttpServer } from '../host/http-server.ts'
 import { type Instance, instanceOf } from '../host/instance.ts'
@@ -29,7 +30,16 @@ import { type ApiChoice, openApi } from './api-flags.ts'
 import { lockDataDir } from './data-lock.ts'
 import { keepJoinObjects } from './join-objects.ts'
 import { writeKubeconfig } from './kubeconfig-file.ts'
-import { isOutOfSight, listen, type ListenAddress, type ListenOptions, localUrl, opener, podsReach } from './listen.ts'
+import {
+  isOutOfSight,
+  listen,
+  type ListenAddress,
+  type ListenOptions,
+  localUrl,
+  opener,
+  podsReach,
+  renewing,
+} from './listen.ts'
 import { checkIngressPorts, kubeletConfigOf, nodeReady, sharedRuntimeOf, startLocalNode } from './local-node.ts'
 import type { NodeSettings } from './node-flags.ts'
 import type { Serving } from './service.ts'
@@ -147,9 +157,17 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   cluster = started
   undo.push(() => started.stop({ pods: 'keep' }))
   ready(started)
-  const access = accessOf(ports, url)
-  writeKubeconfig(kubeconfigPath(dataDir), access, false)
-  if (options.kubeconfig !== undefined) writeKubeconfig(options.kubeconfig, access, true)
+  const access = useCertificate({
+    clock: ports.clock,
+    log,
+    make: () => ports.identity.client('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
+    use(pair) {
+      const access = { url, caPem: ports.identity.ca.certificatePem, ...pair }
+      writeKubeconfig(kubeconfigPath(dataDir), access, false)
+      if (options.kubeconfig !== undefined) writeKubeconfig(options.kubeconfig, access, true)
+    },
+  })
+  undo.push(() => access.cancel())
   onProgress(`the API answers at ${url}`)
 
   // The runtime waits until the API answers: beside it, on few cores, either would only slow down the other.
@@ -188,6 +206,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
     await started.stop({ pods })
     history.stop()
     tunnels.close()
+    access.cancel()
     await Promise.all([http.close(500), forPods?.close(500), kubeletPort?.close(0)])
     hostNode?.release()
     await store.close()
@@ -232,6 +251,7 @@ function socketsOf(
     listen: options.listen,
     identity: ports.identity,
     frontProxyCa: options.api.frontProxies?.caPem,
+    clock: ports.clock,
     names: [plan.apiAddress, plan.dnsAddress, ...addresses, ...ownName],
     handle: async (request) => (await cluster).api.handle(request),
     tunnel(nodeName, connection) {
@@ -263,19 +283,24 @@ async function joinOwnNode(
   })
   const addresses = node.address === undefined ? hostAddresses() : [node.address]
   const user = { name: `system:node:${node.name}`, groups: ['system:nodes', 'system:authenticated'] }
+  const { clock } = ports
+  const make = () => ports.identity.node('kubelet', node.name, { dnsNames: [node.name], ipAddresses: addresses })
   const port =
     node.runtime === 'sim'
       ? undefined
-      : await serveKubeletPort({
-          api,
-          nodeName: node.name,
-          client: createClient(cluster.api.transport(user), { userAgent: 'kubelet' }),
-          clock: ports.clock,
-          log,
-          credentials: ports.identity.node('kubelet', node.name, { dnsNames: [node.name], ipAddresses: addresses }),
-          clientCa: ports.identity.ca.certificatePem,
-          port: 10250,
-        })
+      : renewing(
+          await serveKubeletPort({
+            api,
+            nodeName: node.name,
+            client: createClient(cluster.api.transport(user), { userAgent: 'kubelet' }),
+            clock,
+            log,
+            credentials: make(),
+            clientCa: ports.identity.ca.certificatePem,
+            port: 10250,
+          }),
+          { clock, log, make },
+        )
   const { kubelet } = await cluster.addNode({
     name: node.name,
     ports: hostNode.ports,
@@ -325,9 +350,3 @@ async function openStore({ dataDir, store }: ServeOptions): Promise<Store> {
     })
   return (await import('../store/lmdb.ts')).openLmdbStore({ directory: join(dataDir, 'store'), clock })
 }
-
-const accessOf = (ports: HostClusterPorts, url: string) => ({
-  url,
-  caPem: ports.identity.ca.certificatePem,
-  ...ports.identity.client('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
-})

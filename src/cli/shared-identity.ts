@@ -114,8 +114,9 @@ function adopt(
     )
   const directory = pkiOf(instance)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  const authority = join(directory, 'ca.crt')
-  if (!fresh && existsSync(authority) && readFileSync(authority, 'utf8') !== identity.files['ca.crt'])
+  // The key is the cluster's: its certificate may have been made anew since.
+  const authority = join(directory, 'ca.key')
+  if (!fresh && existsSync(authority) && readFileSync(authority, 'utf8') !== identity.files['ca.key'])
     throw new CliError(
       `${instance.dataDir} belongs to another cluster than the etcd at ${place}: name another directory with --data-dir`,
     )

@@ -88,6 +88,49 @@ describe('certificates', () => {
     expect(later.certificatePem).not.toBe(renamed.certificatePem)
     expect(later.keyPem).toBe(first.keyPem)
   })
+  it.each([
+    ['ran nine hours ahead', () => Date.now() + 9 * 3_600_000],
+    ['ran twelve years ahead', () => Date.now() + 12 * 365 * dayMs],
+    ['ran a day behind', () => Date.now() - dayMs],
+    ['began in 1970', () => dayMs],
+  ])('made under a clock that %s are good then and when it is right', (_, wrong) => {
+    const own = mkdtempSync(join(tmpdir(), 'cox-identity-'))
+    const born = openIdentity({ directory: own, now: wrong })
+    const client = born.client('admin', { commonName: 'joe' })
+    for (const now of [wrong(), Date.now()])
+      for (const text of [born.ca, born.frontProxy, client].map((pair) => pair?.certificatePem ?? '')) {
+        const { validFrom, validTo } = new X509Certificate(text)
+        expect([Date.parse(validFrom) < now, Date.parse(validTo) > now]).toEqual([true, true])
+      }
+    const set = openIdentity({ directory: own })
+    const authority = new X509Certificate(set.ca.certificatePem)
+    for (const text of [client.certificatePem, set.client('admin', { commonName: 'joe' }).certificatePem])
+      expect(new X509Certificate(text).verify(authority.publicKey)).toBe(true)
+    rmSync(own, { recursive: true })
+  })
+  it('are made anew while they are in use', () => {
+    const own = mkdtempSync(join(tmpdir(), 'cox-identity-'))
+    let nowMs = Date.now()
+    const identity = openIdentity({ directory: own, now: () => nowMs })
+    const [before, same] = [identity.frontProxy, identity.frontProxy]
+    expect(same).toEqual(before)
+    nowMs += 330 * dayMs
+    const after = identity.frontProxy
+    expect(after?.certificatePem).not.toBe(before?.certificatePem)
+    expect(after?.keyPem).toBe(before?.keyPem)
+    rmSync(own, { recursive: true })
+  })
+  it('of an authority that ends are made anew with its key, and what it has signed stays good', () => {
+    const own = mkdtempSync(join(tmpdir(), 'cox-identity-'))
+    const first = openIdentity({ directory: own })
+    const signed = first.client('admin', { commonName: 'joe' })
+    const later = openIdentity({ directory: own, now: () => Date.now() + 3500 * dayMs })
+    expect(later.ca.certificatePem).not.toBe(first.ca.certificatePem)
+    expect(new X509Certificate(signed.certificatePem).checkIssued(new X509Certificate(later.ca.certificatePem))).toBe(
+      true,
+    )
+    rmSync(own, { recursive: true })
+  })
   it('carry every name', () => {
     const certificate = new X509Certificate(open().serving('names', names).certificatePem)
     expect(certificate.subjectAltName).toBe(

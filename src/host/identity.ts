@@ -24,8 +24,10 @@ import { parseSigningRequest } from './x509/signing-request.ts'
 const dayMs = 86_400_000
 const authorityLifeMs = 3650 * dayMs
 const certificateLifeMs = 365 * dayMs
-/** A certificate that ends sooner is made anew at start. */
+/** A certificate that ends sooner is made anew. */
 const renewBeforeMs = 60 * dayMs
+/** A clock that shows an earlier time is wrong: this program was not there then. */
+const programMs = Date.UTC(2026, 0)
 
 const frontProxyName = 'front-proxy-client'
 
@@ -57,27 +59,23 @@ export function openIdentity(options: IdentityOptions): HostIdentity {
   const proxyAuthority = openAuthority(directory, 'front-proxy-ca', 'coxswain-front-proxy-ca', now)
   const pair = (file: string, subject: Subject, names: AlternativeNames, usages: readonly string[]) =>
     certificateIn(directory, file, authority, subject, names, usages, now)
+  const usages = ['digital signature', 'key encipherment', 'client auth']
+  const proxyPair = () =>
+    certificateIn(directory, frontProxyName, proxyAuthority, { commonName: frontProxyName }, {}, usages, now)
+  let proxy = proxyPair()
   return {
     ca: certificateAuthority(authority),
-    frontProxy: {
-      caPem: proxyAuthority.certificatePem,
-      commonName: frontProxyName,
-      ...certificateIn(
-        directory,
-        frontProxyName,
-        proxyAuthority,
-        { commonName: frontProxyName },
-        {},
-        ['digital signature', 'key encipherment', 'client auth'],
-        now,
-      ),
+    /** Asked for at every call to a server behind this one. */
+    get frontProxy() {
+      if (!lasts(new X509Certificate(proxy.certificatePem), now(), renewBeforeMs)) proxy = proxyPair()
+      return { caPem: proxyAuthority.certificatePem, commonName: frontProxyName, ...proxy }
     },
     tokens: tokenSigner(issuer, privateKeyIn(join(directory, 'sa.key'))),
     serving: (file, names) => {
       const commonName = names.dnsNames?.[0] ?? names.ipAddresses?.[0] ?? 'kube-apiserver'
       return pair(file, { commonName }, names, ['digital signature', 'key encipherment', 'server auth'])
     },
-    client: (file, subject) => pair(file, subject, {}, ['digital signature', 'key encipherment', 'client auth']),
+    client: (file, subject) => pair(file, subject, {}, usages),
     node: (file, nodeName, names) =>
       pair(file, { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }, names, [
         'digital signature',
@@ -87,6 +85,15 @@ export function openIdentity(options: IdentityOptions): HostIdentity {
       ]),
   }
 }
+
+/** From long ago, so that a certificate outlives a clock that was wrong when it was made: one that ran ahead and is set
+ * right, or one that began in 1970 for want of a battery. */
+const validity = (nowMs: number, lifeMs: number) => ({
+  notBeforeMs: Math.min(programMs, nowMs - dayMs),
+  notAfterMs: Math.max(programMs, nowMs) + lifeMs,
+})
+const lasts = ({ validFrom, validTo }: X509Certificate, nowMs: number, leftMs: number): boolean =>
+  Date.parse(validFrom) <= nowMs && Date.parse(validTo) > nowMs + leftMs
 
 interface Authority {
   readonly certificatePem: string
@@ -99,8 +106,13 @@ function openAuthority(directory: string, name: string, authorityName: string, n
   const key = privateKeyIn(join(directory, `${name}.key`))
   const publicKey = publicKeyInfo(key)
   const file = join(directory, `${name}.crt`)
-  if (!existsSync(file)) {
-    const subject = { commonName: authorityName }
+  const kept = existsSync(file) ? new X509Certificate(readFileSync(file)) : undefined
+  if (kept?.checkPrivateKey(key) === false) throw new Error(`${file} does not belong to ${name}.key beside it`)
+  const commonName = /^CN=(.*)$/m.exec(kept?.subject ?? '')?.[1] ?? authorityName
+  const subject = { commonName }
+  const isOwn = kept?.subject === `CN=${commonName}` && kept.subject === kept.issuer
+  // Made anew with the same key, it still vouches for every certificate that it has signed.
+  if (kept === undefined || (isOwn && !lasts(kept, now(), certificateLifeMs)))
     writeWhole(
       file,
       makeCertificate({
@@ -108,8 +120,7 @@ function openAuthority(directory: string, name: string, authorityName: string, n
         publicKey,
         usages: ['digital signature', 'key encipherment', 'cert sign'],
         isAuthority: true,
-        notBeforeMs: now() - 3_600_000,
-        notAfterMs: now() + authorityLifeMs,
+        ...validity(now(), authorityLifeMs),
         serial: serialNumber(),
         issuer: subject,
         issuerKey: key,
@@ -117,12 +128,7 @@ function openAuthority(directory: string, name: string, authorityName: string, n
       }),
       0o644,
     )
-  }
-  const certificatePem = readFileSync(file, 'utf8')
-  const certificate = new X509Certificate(certificatePem)
-  if (!certificate.checkPrivateKey(key)) throw new Error(`${file} does not belong to ${name}.key beside it`)
-  const commonName = /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? authorityName
-  return { certificatePem, subject: { commonName }, key, publicKey }
+  return { certificatePem: readFileSync(file, 'utf8'), subject, key, publicKey }
 }
 
 function certificateIn(
@@ -140,17 +146,16 @@ function certificateIn(
   if (existsSync(path)) {
     const certificatePem = readFileSync(path, 'utf8')
     const known = new X509Certificate(certificatePem)
-    const lasts = Date.parse(known.validTo) > now() + renewBeforeMs && Date.parse(known.validFrom) <= now()
     const same = known.checkPrivateKey(key) && known.checkIssued(new X509Certificate(authority.certificatePem))
-    if (lasts && same && namesOf(known) === wantedNames(names)) return { certificatePem, keyPem }
+    if (lasts(known, now(), renewBeforeMs) && same && namesOf(known) === wantedNames(names))
+      return { certificatePem, keyPem }
   }
   const certificatePem = makeCertificate({
     subject,
     names,
     publicKey: publicKeyInfo(key),
     usages,
-    notBeforeMs: now() - 3_600_000,
-    notAfterMs: now() + certificateLifeMs,
+    ...validity(now(), certificateLifeMs),
     serial: serialNumber(),
     issuer: authority.subject,
     issuerKey: authority.key,
