@@ -7,6 +7,7 @@ import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
 import { cronJobController } from './cron-job.ts'
 import { daemonSetController } from './daemon-set.ts'
 import { deploymentController } from './deployment.ts'
+import { deviceTaintEvictionController } from './device-taint-eviction.ts'
 import { disruptionController } from './disruption.ts'
 import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts'
 import { endpointSliceController } from './endpoint-slice.ts'
@@ -82,6 +83,7 @@ export const allControllers: readonly Controller[] = [
   persistentVolumeBinder,
   ephemeralVolumeController,
   resourceClaimController,
+  deviceTaintEvictionController,
   localProvisioner,
   claimProtection,
   volumeProtection,

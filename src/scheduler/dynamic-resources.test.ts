@@ -194,6 +194,37 @@ test('constraints, counts, alternatives, all, taints and counters', async () => 
   expect((await c.eventsOf('classless'))[0]).toContain('request gpu: device class unknown does not exist')
 })
 
+test('nobody else may use a claim whose device drives its users away; without users it gets another device', async () => {
+  const c = await start()
+  await slice(c, 'n1', [gpu('a', 'a', '8Gi'), gpu('b', 'a', '8Gi')])
+  await claim(c, 'shared', oneGpu())
+  await c.pod('first', using('shared'))
+  await c.advance(2000)
+  expect(await devicesOf(c, 'shared')).toEqual(['gpu=n1/a'])
+  const taint = async (effect: string) => {
+    const offered = await c.client.resource(resourceSlices).get(`n1-${driver}`)
+    const taints = [{ key: 'hot', effect }]
+    const devices = offered.spec.devices?.map((one) => (one.name === 'a' ? { ...one, taints } : one))
+    await c.client.resource(resourceSlices).update({ ...offered, spec: { ...offered.spec, devices } } as ResourceSlice)
+  }
+  await taint('NoSchedule')
+  await c.pod('second', using('shared'))
+  await c.advance(2000)
+  expect(await c.placements()).toEqual({ first: 'n1', second: 'n1' })
+  await taint('NoExecute')
+  await c.pod('third', using('shared'))
+  await c.advance(2000)
+  expect((await c.placements())['third']).toBe('')
+  expect((await c.eventsOf('third'))[0]).toContain('resourceclaim "shared" has a device with an untolerated taint')
+  const { metadata, spec, status: used } = await c.client.resource(resourceClaims).get('shared', 'default')
+  await c.client
+    .resource(resourceClaims)
+    .updateStatus({ metadata, spec, status: { ...used, reservedFor: [] } } as unknown as ResourceClaim)
+  await c.advance(60_000)
+  expect(await devicesOf(c, 'shared')).toEqual(['gpu=n1/b'])
+  expect((await c.placements())['third']).toBe('n1')
+})
+
 test('a pool that is not whole, or of an older generation, offers nothing', async () => {
   const c = await start()
   const pool = { name: 'n1', generation: 2, resourceSliceCount: 2 }

@@ -148,7 +148,7 @@ describe('service', () => {
     const updated = (change: (draft: Draft<typeof before>) => void) => {
       const draft = structuredClone(before) as Draft<typeof before>
       change(draft)
-      services.prepareForUpdate?.(draft, before)
+      services.prepareForUpdate?.(draft, before, { nowMs: 0 })
       return draft.spec
     }
     expect(

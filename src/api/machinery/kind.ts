@@ -22,8 +22,8 @@ export interface TableDefinition<T> {
 
 export type Verb = 'create' | 'get' | 'list' | 'watch' | 'update' | 'patch' | 'delete' | 'deletecollection'
 
-/** What a validation may look at besides the object. */
-export interface ValidationContext {
+/** What a preparation or validation may look at besides the object. */
+export interface WriteContext {
   readonly nowMs: number
 }
 
@@ -67,15 +67,15 @@ export interface Kind<T extends KubeObject = KubeObject> {
   /** Defaults that data cannot say. Runs after the schema's defaults, before admission, on create and update. */
   readonly setDefaults?: (draft: Draft<T>) => void
   /** Before create: drops what clients may not set (status), fills what the server decides. */
-  readonly prepareForCreate?: (draft: Draft<T>) => void
+  readonly prepareForCreate?: (draft: Draft<T>, context: WriteContext) => void
   /** Before an update of the main resource (status is already carried over from `old`). */
-  readonly prepareForUpdate?: (draft: Draft<T>, old: T) => void
+  readonly prepareForUpdate?: (draft: Draft<T>, old: T, context: WriteContext) => void
   /** Before an update through /status (everything but status and a few metadata fields is already carried over). */
   readonly prepareForStatusUpdate?: (draft: Draft<T>, old: T) => void
   /** Rules that the schema cannot say; the generic metadata and schema checks ran before. */
-  readonly validate?: (object: T, context: ValidationContext) => readonly FieldError[]
-  readonly validateUpdate?: (object: T, old: T, context: ValidationContext) => readonly FieldError[]
-  readonly validateStatusUpdate?: (object: T, old: T, context: ValidationContext) => readonly FieldError[]
+  readonly validate?: (object: T, context: WriteContext) => readonly FieldError[]
+  readonly validateUpdate?: (object: T, old: T, context: WriteContext) => readonly FieldError[]
+  readonly validateStatusUpdate?: (object: T, old: T, context: WriteContext) => readonly FieldError[]
   /** CEL rules; `old` on update. Not asked where the schema's findings would make them fail for no reason of their own. */
   readonly rules?: (object: T, old: T | undefined) => readonly FieldError[]
   readonly warnings?: (object: T, old: T | undefined) => readonly string[]

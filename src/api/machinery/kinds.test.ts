@@ -37,7 +37,7 @@ describe.each(builtinKinds.map((kind) => [`${kind.kind}.${kind.group}`, kind] as
   it('validates and prints whatever fits its schema', () => {
     for (const { object } of objects) {
       const draft = draftOf(object)
-      kind.prepareForCreate?.(draft)
+      kind.prepareForCreate?.(draft, { nowMs: 0 })
       expect(validateCreate(kind, freeze(draft as KubeObject), context)).toBeInstanceOf(Array)
       kind.warnings?.(object, undefined)
       expect(tableOf(kind.table, [object], {}, { nowMs: 1e12 }).rows).toHaveLength(1)
@@ -51,7 +51,7 @@ describe.each(builtinKinds.map((kind) => [`${kind.kind}.${kind.group}`, kind] as
     objects.slice(1).forEach(({ object, value }, i) => {
       const old = (objects[i] as { object: KubeObject }).object
       const next: Draft<KubeObject> = draftOf(object)
-      kind.prepareForUpdate?.(next, old)
+      kind.prepareForUpdate?.(next, old, { nowMs: 0 })
       expect(validateUpdate(kind, freeze(next as KubeObject), old, context)).toBeInstanceOf(Array)
       const status: Draft<KubeObject> = draftOf(object)
       kind.prepareForStatusUpdate?.(status, old)

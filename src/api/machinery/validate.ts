@@ -1,17 +1,13 @@
 // All rules of a kind in one place: metadata, schema, the kind's own. Where the kind says something about a field, the
 // schema's plainer words about it are dropped.
 import { type ApiError, type FieldError, invalid } from './errors.ts'
-import type { Kind, ValidationContext } from './kind.ts'
+import type { Kind, WriteContext } from './kind.ts'
 import type { KubeObject } from './meta.ts'
 import { validateMeta, validateMetaUpdate } from './validate-meta.ts'
 import { validateSchema } from './validate-schema.ts'
 
 /** What is wrong with an object that is to be created. */
-export function validateCreate<T extends KubeObject>(
-  kind: Kind<T>,
-  object: T,
-  context: ValidationContext,
-): FieldError[] {
+export function validateCreate<T extends KubeObject>(kind: Kind<T>, object: T, context: WriteContext): FieldError[] {
   const found = merged(validateMeta(kind, object.metadata), validateSchema(kind.schema, object), [
     ...(kind.validate?.(named(object), context) ?? []),
   ])
@@ -23,7 +19,7 @@ export function validateUpdate<T extends KubeObject>(
   kind: Kind<T>,
   object: T,
   old: T,
-  context: ValidationContext,
+  context: WriteContext,
 ): FieldError[] {
   const found = merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],
@@ -41,7 +37,7 @@ export function validateStatusUpdate<T extends KubeObject>(
   kind: Kind<T>,
   object: T,
   old: T,
-  context: ValidationContext,
+  context: WriteContext,
 ): FieldError[] {
   const found = merged(
     [...validateMetaUpdate(object.metadata, old.metadata), ...validateMeta(kind, object.metadata)],

@@ -18,6 +18,9 @@ import {
 import { nodeSelector } from '../core/affinity.ts'
 
 export const RESOURCE = 'io.k8s.api.resource.v1.'
+export const poolId = (driver: string, pool: string): string => `${driver}/${pool}`
+/** By what a device is known in the cluster. */
+export const deviceId = (driver: string, pool: string, device: string): string => `${driver}/${pool}/${device}`
 const words = () => array(string(), { listType: 'atomic' })
 
 export const deviceSelector = object(`${RESOURCE}DeviceSelector`, {
@@ -203,6 +206,7 @@ export const deviceTaint = object(`${RESOURCE}DeviceTaint`, {
   effect: required(3, string()),
   timeAdded: optional(4, time()),
 })
+export interface DeviceTaint extends Infer<typeof deviceTaint> {}
 export const device = object(`${RESOURCE}Device`, {
   name: required(1, string()),
   attributes: optional(2, map(deviceAttribute)),

@@ -23,6 +23,7 @@ import {
   string,
   struct,
 } from '../machinery/schema.ts'
+import { formatTime } from '../machinery/time.ts'
 import { inVersion, sameShape } from '../machinery/versions.ts'
 import { isDns1123Label, isDns1123Subdomain } from '../machinery/validation.ts'
 import { nodeSelector } from '../core/affinity.ts'
@@ -165,6 +166,11 @@ const immutableSpec = (next: { readonly spec: unknown }, old: { readonly spec: u
     ? []
     : [invalidField('spec', next.spec as never, 'field is immutable')]
 
+/** When a taint was added, where nobody says so. */
+function dateTaints({ devices }: Draft<ResourceSlice['spec']>, nowMs: number): void {
+  for (const { taints } of devices ?? []) for (const taint of taints ?? []) taint.timeAdded ??= formatTime(nowMs)
+}
+
 const nameAndAge: TableDefinition<KubeObject> = {
   columns: [
     { name: 'Name', type: 'string', format: 'name' },
@@ -265,9 +271,8 @@ export const resourceSlices = defineKind<ResourceSlice>({
       ageCell(o.metadata.creationTimestamp, nowMs),
     ],
   },
-  setDefaults: ({ spec }) => {
-    for (const d of spec.devices ?? []) for (const t of d.taints ?? []) if (t.effect === '') t.effect = 'NoSchedule'
-  },
+  prepareForCreate: ({ spec }, { nowMs }) => dateTaints(spec, nowMs),
+  prepareForUpdate: ({ spec }, _, { nowMs }) => dateTaints(spec, nowMs),
   validate: ({ spec }) => {
     const errors: FieldError[] = []
     if (spec.driver === '') errors.push(requiredField('spec.driver'))

@@ -1,6 +1,6 @@
 // The checks that stand between a request's object and the store, shared by create, update and patch.
 import { badRequest, type FieldError, invalid } from '../../api/machinery/errors.ts'
-import type { ValidationContext } from '../../api/machinery/kind.ts'
+import type { WriteContext } from '../../api/machinery/kind.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { invalidObject, validateCreate } from '../../api/machinery/validate.ts'
 import { type ObjectDraft, optionsKindOf } from '../codec.ts'
@@ -39,11 +39,7 @@ export function validateNew(call: ResourceRequest, object: ObjectDraft): void {
 }
 
 /** What is wrong with a changed object. */
-export type ChangeValidation = (
-  object: KubeObject,
-  old: KubeObject,
-  context: ValidationContext,
-) => readonly FieldError[]
+export type ChangeValidation = (object: KubeObject, old: KubeObject, context: WriteContext) => readonly FieldError[]
 
 /** Throws Invalid with everything that is wrong with a changed object. */
 export function validateChanged(

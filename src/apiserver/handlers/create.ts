@@ -93,7 +93,7 @@ async function createNamed(call: ResourceRequest, draft: ObjectDraft, tracked: b
     settleNamespace(call, draft)
     take('managedFields', metadata, { managedFields })
   }
-  kind.prepareForCreate?.(draft)
+  kind.prepareForCreate?.(draft, { nowMs: server.clock.now() })
   strategyOf(kind)?.claim?.(draft, call.user)
   if (kind.generation === true) metadata.generation = 1
   validateNew(call, draft)

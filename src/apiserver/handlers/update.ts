@@ -11,6 +11,7 @@ import {
 } from '../../api/machinery/errors.ts'
 import { equal } from '../../api/machinery/equal.ts'
 import { draftOf } from '../../api/machinery/freeze.ts'
+import type { WriteContext } from '../../api/machinery/kind.ts'
 import type { KubeObject } from '../../api/machinery/meta.ts'
 import { validateStatusUpdate, validateUpdate } from '../../api/machinery/validate.ts'
 import {
@@ -42,7 +43,7 @@ export interface UpdateRule {
   readonly subresource: string
   /** Puts into `draft` (what the client sent) everything of `old` that this view may not change. */
   carryOver(draft: ObjectDraft, old: KubeObject): void
-  readonly prepare?: ((draft: ObjectDraft, old: KubeObject) => void) | undefined
+  readonly prepare?: ((draft: ObjectDraft, old: KubeObject, context: WriteContext) => void) | undefined
   readonly validate: ChangeValidation
   /** How webhooks and policies see the object, where it is shown as a kind of its own. */
   readonly facade?: Facade
@@ -169,7 +170,7 @@ async function writeOnce(
     carryMetadata(draft, old)
     rule.carryOver(draft, old)
   }
-  rule.prepare?.(draft, old)
+  rule.prepare?.(draft, old, { nowMs: server.clock.now() })
   if (kind.generation === true) settleGeneration(draft, old, kind.subresources?.status === true)
   validateChanged(call, draft, old, rule.validate)
   const strategy = strategyOf(kind)

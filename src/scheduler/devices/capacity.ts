@@ -1,4 +1,5 @@
 // Devices that several claims share take from a capacity each (KEP-5075): how much a request gets, and whether it is still there.
+import type { Device } from '../../api/resource/pools.ts'
 import {
   addQuantities,
   compareQuantities,
@@ -7,7 +8,7 @@ import {
   type Quantity,
   subtractQuantities,
 } from '../../api/machinery/quantity.ts'
-import { type Device, qualified } from './device-selectors.ts'
+import { qualified } from './device-selectors.ts'
 
 /** Amounts by the names that the device gives its capacities. */
 export type Consumed = Readonly<Record<string, string>>

@@ -6,6 +6,9 @@ import {
   maxClaimUsers,
   type PodClaim,
 } from '../../api/resource/pod-claims.ts'
+import { type Toleration, untoleratedTaint } from '../../api/core/toleration.ts'
+import { deviceId, poolId } from '../../api/resource/devices.ts'
+import { byPool, deviceIn } from '../../api/resource/pools.ts'
 import {
   type DeviceClass,
   deviceClasses,
@@ -14,7 +17,7 @@ import {
   type ResourceSlice,
   resourceSlices,
 } from '../../api/resource/resource.ts'
-import { byControllerUid, type Informer, keyFor, keyOf } from '../../client/informer.ts'
+import { byControllerUid, type Index, type Informer, keyFor, keyOf } from '../../client/informer.ts'
 import { rfc3339 } from '../../ports/clock.ts'
 import { type Handle, type Rejection, unresolvable, unschedulable } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
@@ -30,7 +33,7 @@ import {
   type ExtendedResources,
   extendedResourcesOf,
 } from './extended-resources.ts'
-import { deviceId, matchesNode, poolsFor } from './node-devices.ts'
+import { matchesNode, poolsFor } from './node-devices.ts'
 
 /** What a pod wants of devices, on whichever node. */
 export interface Wishes {
@@ -38,6 +41,8 @@ export interface Wishes {
   readonly asks: readonly ExtendedAsk[]
   /** The claim that an earlier attempt left for the extended resources. */
   readonly left: ResourceClaim | undefined
+  /** Of the claims, one with a device that drives its users away: nobody else may use it until it has other devices. */
+  readonly tainted: ResourceClaim | undefined
 }
 /** What a pod's claims need on the chosen node. */
 export interface ClaimPlan {
@@ -58,6 +63,7 @@ export class Claims {
   readonly cache: Informer<ResourceClaim>
   private readonly classes: Informer<DeviceClass>
   private readonly slices: Informer<ResourceSlice>
+  private readonly slicesByPool: Index<ResourceSlice>
   private readonly extended: ExtendedResources
   private readonly handle: Handle
   private readonly pending: Map<string, Allocation>
@@ -70,6 +76,7 @@ export class Claims {
     this.cache = handle.informers.informer(resourceClaims)
     this.classes = handle.informers.informer(deviceClasses)
     this.slices = handle.informers.informer(resourceSlices)
+    this.slicesByPool = this.slices.index(byPool)
     this.extended = extendedResourcesOf(this.classes)
     let pending = underWay.get(this.cache)
     if (pending === undefined) underWay.set(this.cache, (pending = new Map()))
@@ -133,7 +140,8 @@ export class Claims {
       if (users.length >= maxClaimUsers && !users.some(({ uid }) => uid === pod.uid))
         return unschedulable(`resourceclaim "${metadata.name}" in use`)
     }
-    if (asks.length === 0) return claims.length === 0 ? undefined : { claims, asks, left: undefined }
+    const tainted = claims.find((claim) => this.isTainted(claim))
+    if (asks.length === 0) return claims.length === 0 ? undefined : { claims, asks, left: undefined, tainted }
     const left = this.cache
       .index(byControllerUid)
       .get(pod.uid)
@@ -141,7 +149,16 @@ export class Claims {
         ({ metadata }) =>
           metadata.annotations?.[extendedClaimAnnotation] !== undefined && metadata.deletionTimestamp === undefined,
       )
-    return { claims, asks, left }
+    return { claims, asks, left, tainted }
+  }
+  /** True where a device got a NoExecute taint after it was given, and the request does not tolerate it (KEP-5055). */
+  private isTainted({ status }: ResourceClaim): boolean {
+    return (status.allocation?.devices.results ?? []).some(({ driver, pool, device, tolerations }) => {
+      const now = deviceIn(this.slicesByPool.get(poolId(driver, pool)), device)
+      return (
+        untoleratedTaint(now?.taints, tolerations as readonly Toleration[] | undefined, ['NoExecute']) !== undefined
+      )
+    })
   }
   asksForExtended = (pod: PodInfo): boolean => extendedAsks(pod, this.handle.state.resources, this.extended).length > 0
 
@@ -169,7 +186,9 @@ export class Claims {
     for (const [uid, allocation] of this.pending) if (!written.has(uid)) add(allocation)
     return { whole, shared }
   }
-  plan({ claims, asks, left }: Wishes, pod: PodInfo, node: NodeInfo, held: Holdings): ClaimPlan | Rejection {
+  plan({ claims, asks, left, tainted }: Wishes, pod: PodInfo, node: NodeInfo, held: Holdings): ClaimPlan | Rejection {
+    if (tainted !== undefined)
+      return unschedulable(`resourceclaim "${tainted.metadata.name}" has a device with an untolerated taint`)
     const extended = extendedRequests(asks, node)
     const all = extended === undefined || left === undefined ? claims : [...claims, left]
     for (const claim of all) {

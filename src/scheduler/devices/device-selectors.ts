@@ -3,9 +3,8 @@ import { type CelProgram, compileCel } from '../../api/machinery/cel.ts'
 import { celQuantity, celVersion } from '../../api/machinery/cel/kubernetes.ts'
 import { bool, type CelType, dyn, mapOf, opaque, string } from '../../api/machinery/cel/types.ts'
 import { CelError, ListValue, MapValue, type Result, type Value } from '../../api/machinery/cel/values.ts'
-import type { ResourceSlice } from '../../api/resource/resource.ts'
+import type { Device } from '../../api/resource/pools.ts'
 
-export type Device = NonNullable<ResourceSlice['spec']['devices']>[number]
 type Attribute = NonNullable<Device['attributes']>[string]
 
 const deviceFields: Readonly<Record<string, CelType>> = {

@@ -1,9 +1,10 @@
 // The devices that ResourceSlices offer to a node, pool by pool. Of a pool only the newest generation counts, and it is
 // complete when all of its slices are there.
 import type { NodeSelector } from '../../api/core/affinity.ts'
+import type { Device } from '../../api/resource/pools.ts'
 import type { ResourceSlice } from '../../api/resource/resource.ts'
+import { deviceId } from '../../api/resource/devices.ts'
 import { compileTerms, type MatchableNode, type NodePredicate } from '../../api/core/node-match.ts'
-import type { Device } from './device-selectors.ts'
 
 type Counters = NonNullable<ResourceSlice['spec']['sharedCounters']>[number]['counters']
 
@@ -25,7 +26,6 @@ export interface Pool {
   readonly consumers: NodeDevice[]
   readonly counters: Map<string, Counters>
 }
-export const deviceId = (driver: string, pool: string, device: string): string => `${driver}/${pool}/${device}`
 
 const predicates = new WeakMap<NodeSelector, NodePredicate>()
 /** A node selector of a slice, a device or an allocation; compiled once. */

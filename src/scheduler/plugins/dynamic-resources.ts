@@ -39,9 +39,9 @@ function pluginOf(claims: Claims, writer: ClaimWriter): Plugin {
       if (wishes === undefined || !verdicts.plugins.has(name)) return undefined
       const given = wishes.left === undefined ? wishes.claims : [...wishes.claims, wishes.left]
       const stuck = given.find(
-        ({ status }) =>
-          status.allocation?.nodeSelector !== undefined &&
-          (status.reservedFor ?? []).every(({ uid }) => uid === pod.uid),
+        (claim) =>
+          (claim === wishes?.tainted || claim.status.allocation?.nodeSelector !== undefined) &&
+          (claim.status.reservedFor ?? []).every(({ uid }) => uid === pod.uid),
       )
       if (stuck === undefined) return undefined
       void writer.giveUp([stuck], pod, true)

@@ -37,7 +37,7 @@ export function admitted<T extends KubeObject>(kind: Kind<T>, yaml: string): Adm
   metadata.uid = '00000000-0000-4000-8000-000000000001'
   metadata.creationTimestamp = '2026-01-01T00:00:00Z'
   if (kind.namespaced) metadata.namespace ??= 'default'
-  kind.prepareForCreate?.(draft)
+  kind.prepareForCreate?.(draft, context)
   if (kind.generation === true) metadata.generation = 1
   const errors = lines(validateCreate(kind, draft as T, context))
   metadata.resourceVersion = '1'
@@ -53,7 +53,7 @@ export function updateErrors<T extends KubeObject>(
 ): readonly string[] {
   const draft = structuredClone(before) as Draft<T>
   change(draft)
-  kind.prepareForUpdate?.(draft, before)
+  kind.prepareForUpdate?.(draft, before, context)
   return lines(validateUpdate(kind, freeze(draft) as T, before, context))
 }
 const lines = (errors: readonly { readonly field: string; readonly message: string }[]): readonly string[] =>
