@@ -6,9 +6,10 @@ import { untoleratedTaint } from '../../api/core/toleration.ts'
 import { compareQuantities, type Quantity, subtractQuantities } from '../../api/machinery/quantity.ts'
 import { sameJson } from '../state/pod-info.ts'
 import type { DeviceClass, ResourceClaim } from '../../api/resource/resource.ts'
-import { addConsumed, type Consumed, type Holdings, isInUse, shareOf } from './capacity.ts'
+import { addConsumed, type Consumed, shareOf } from './capacity.ts'
 import { qualified, selects } from './device-selectors.ts'
-import { type NodeDevice, nodeSelectorOf, type Pool } from './node-devices.ts'
+import type { Holdings } from './holdings.ts'
+import { type NearPool, type NodeDevice, nodeSelectorOf } from './node-devices.ts'
 
 export type Allocation = NonNullable<ResourceClaim['status']['allocation']>
 type Results = NonNullable<Allocation['devices']['results']>
@@ -43,7 +44,7 @@ const maxDevices = 32
 
 export interface AllocateOptions {
   readonly claims: readonly ResourceClaim[]
-  readonly pools: readonly Pool[]
+  readonly pools: readonly NearPool[]
   readonly classOf: (name: string) => DeviceClass | undefined
   readonly held: Holdings
   /** Names one of the shares of a device. */
@@ -97,7 +98,7 @@ class Search {
   constructor(options: AllocateOptions, wanted: readonly Wanted[]) {
     this.options = options
     this.wanted = wanted
-    const devices = options.pools.filter(({ complete }) => complete).flatMap((pool) => pool.devices)
+    const devices = options.pools.flatMap(({ pool, devices: near }) => (pool.complete ? near : []))
     // what is ready at once goes before what must be prepared for the node
     this.devices = [...devices.filter((one) => !isPrepared(one)), ...devices.filter(isPrepared)]
   }
@@ -129,7 +130,7 @@ class Search {
   /** Every device that suits must be had, and there must be one. */
   private all(wanted: Wanted, option: Option, index: number): boolean {
     // what is not known yet might suit as well
-    if (this.options.pools.some(({ complete }) => !complete)) return false
+    if (this.options.pools.some(({ pool }) => !pool.complete)) return false
     const devices = this.devices.filter((device) => this.suits(option, device))
     if (devices.length === 0) return false
     const before = this.chosen.length
@@ -156,8 +157,8 @@ class Search {
     if (this.chosen.filter((choice) => choice.claim === claim).length >= maxDevices) return false
     let share: Consumed | undefined
     if (wants.adminAccess !== true) {
-      if (this.options.held.whole.has(device.id)) return false
-      const inUse = this.used.has(device.id) || isInUse(this.options.held, device.id)
+      if (this.options.held.isWhole(device.id)) return false
+      const inUse = this.used.has(device.id) || this.options.held.isInUse(device.id)
       if (isShared(device)) {
         share = shareOf(device.device, device.driver, wants.capacity?.requests, this.goneOf(device))
         if (share === undefined) return false
@@ -180,7 +181,7 @@ class Search {
   }
   /** What others and this search have taken of a shared device. */
   private goneOf({ id }: NodeDevice): Consumed {
-    let gone = this.options.held.shared.get(id) ?? {}
+    let gone = this.options.held.consumed(id) ?? {}
     if (this.used.has(id))
       for (const { device, share } of this.chosen)
         if (device.id === id && share !== undefined) gone = addConsumed(gone, share)
@@ -207,7 +208,7 @@ class Search {
         if (whole === undefined) return false
         let left: Quantity = subtractQuantities(String(whole), String(value))
         for (const other of device.pool.consumers) {
-          if (!this.used.has(other.id) && !isInUse(this.options.held, other.id)) continue
+          if (!this.used.has(other.id) && !this.options.held.isInUse(other.id)) continue
           for (const taken of other.device.consumesCounters ?? []) {
             const amount = taken.counterSet === counterSet ? taken.counters[name]?.value : undefined
             if (amount !== undefined) left = subtractQuantities(left, String(amount))

@@ -14,20 +14,18 @@ import { qualified } from './device-selectors.ts'
 export type Consumed = Readonly<Record<string, string>>
 type Capacity = NonNullable<Device['capacity']>[string]
 
-/** What other claims hold, by the device's id. */
-export interface Holdings {
-  /** Devices that one claim has for itself. */
-  readonly whole: ReadonlySet<string>
-  /** Of the devices that are shared, what is gone. */
-  readonly shared: ReadonlyMap<string, Consumed>
-}
-export const isInUse = ({ whole, shared }: Holdings, id: string): boolean => whole.has(id) || shared.has(id)
-
 export function addConsumed(to: Consumed | undefined, more: Consumed): Consumed {
   const sum: Record<string, string> = { ...to }
   for (const [name, amount] of Object.entries(more))
     sum[name] = sum[name] === undefined ? amount : formatQuantity(addQuantities(sum[name], amount))
   return sum
+}
+
+export function subtractConsumed(from: Consumed, less: Consumed): Consumed {
+  const rest: Record<string, string> = { ...from }
+  for (const [name, amount] of Object.entries(less))
+    rest[name] = formatQuantity(subtractQuantities(rest[name] ?? '0', amount))
+  return rest
 }
 
 /** The amount that a request for `wanted` takes: at least as much, as the policy allows. Undefined where it allows none. */

@@ -89,7 +89,7 @@ export class ClaimWriter {
         },
         spec: { devices: { requests } },
       } as Input<ResourceClaim>)
-      this.claims.rename(unmade(pod), created.metadata.uid)
+      this.claims.made(pod, created.metadata.uid)
       claim = await this.reserve(created.metadata, pod, allocations.get(unmade(pod)))
     }
     if (claim === undefined) return undefined

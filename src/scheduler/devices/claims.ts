@@ -7,23 +7,19 @@ import {
   type PodClaim,
 } from '../../api/resource/pod-claims.ts'
 import { type Toleration, untoleratedTaint } from '../../api/core/toleration.ts'
-import { deviceId, poolId } from '../../api/resource/devices.ts'
-import { byPool, deviceIn } from '../../api/resource/pools.ts'
 import {
   type DeviceClass,
   deviceClasses,
   type ResourceClaim,
   resourceClaims,
-  type ResourceSlice,
   resourceSlices,
 } from '../../api/resource/resource.ts'
-import { byControllerUid, type Index, type Informer, keyFor, keyOf } from '../../client/informer.ts'
+import { byControllerUid, type Informer, keyFor, keyOf } from '../../client/informer.ts'
 import { rfc3339 } from '../../ports/clock.ts'
 import { type Handle, type Rejection, unresolvable, unschedulable } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
 import type { PodInfo } from '../state/pod-info.ts'
 import { allocate, type Allocation } from './allocate.ts'
-import { addConsumed, type Consumed, type Holdings } from './capacity.ts'
 import {
   type ExtendedAsk,
   extendedAsks,
@@ -33,7 +29,8 @@ import {
   type ExtendedResources,
   extendedResourcesOf,
 } from './extended-resources.ts'
-import { matchesNode, poolsFor } from './node-devices.ts'
+import { type Holdings, holdingsOf } from './holdings.ts'
+import { matchesNode, type Pools, poolsOf } from './node-devices.ts'
 
 /** What a pod wants of devices, on whichever node. */
 export interface Wishes {
@@ -53,20 +50,16 @@ export interface ClaimPlan {
   readonly extended: ExtendedRequests | undefined
 }
 
-/** Allocations whose write is under way, by the claim's UID: shared by the profiles of one scheduler, for they share its cache. */
-const underWay = new WeakMap<Informer<ResourceClaim>, Map<string, Allocation>>()
-
 /** In the place of the UID of a claim that is not made yet. */
 export const unmade = (pod: PodInfo): string => `extended/${pod.uid}`
 
 export class Claims {
   readonly cache: Informer<ResourceClaim>
   private readonly classes: Informer<DeviceClass>
-  private readonly slices: Informer<ResourceSlice>
-  private readonly slicesByPool: Index<ResourceSlice>
+  private readonly pools: Pools
   private readonly extended: ExtendedResources
   private readonly handle: Handle
-  private readonly pending: Map<string, Allocation>
+  private readonly holdings: Holdings
   /** Pods that PreEnqueue holds back, by the key of the claim that they wait for. */
   private readonly held = new Map<string, Set<string>>()
   private readonly unwatch: () => void
@@ -75,12 +68,9 @@ export class Claims {
     this.handle = handle
     this.cache = handle.informers.informer(resourceClaims)
     this.classes = handle.informers.informer(deviceClasses)
-    this.slices = handle.informers.informer(resourceSlices)
-    this.slicesByPool = this.slices.index(byPool)
+    this.pools = poolsOf(handle.informers.informer(resourceSlices))
     this.extended = extendedResourcesOf(this.classes)
-    let pending = underWay.get(this.cache)
-    if (pending === undefined) underWay.set(this.cache, (pending = new Map()))
-    this.pending = pending
+    this.holdings = holdingsOf(this.cache)
     this.unwatch = this.cache.handle({
       add: (claim, initial) => {
         const key = keyOf(claim)
@@ -154,7 +144,7 @@ export class Claims {
   /** True where a device got a NoExecute taint after it was given, and the request does not tolerate it (KEP-5055). */
   private isTainted({ status }: ResourceClaim): boolean {
     return (status.allocation?.devices.results ?? []).some(({ driver, pool, device, tolerations }) => {
-      const now = deviceIn(this.slicesByPool.get(poolId(driver, pool)), device)
+      const now = this.pools.device(driver, pool, device)
       return (
         untoleratedTaint(now?.taints, tolerations as readonly Toleration[] | undefined, ['NoExecute']) !== undefined
       )
@@ -163,30 +153,9 @@ export class Claims {
   asksForExtended = (pod: PodInfo): boolean => extendedAsks(pod, this.handle.state.resources, this.extended).length > 0
 
   private allocationOf(claim: ResourceClaim): Allocation | undefined {
-    return claim.status.allocation ?? this.pending.get(claim.metadata.uid)
+    return claim.status.allocation ?? this.holdings.pendingOf(claim.metadata.uid)
   }
-  /** What claims hold. */
-  holdings(): Holdings {
-    const whole = new Set<string>()
-    const shared = new Map<string, Consumed>()
-    const add = ({ devices: { results = [] } }: Allocation) => {
-      for (const { driver, pool, device, adminAccess, shareID, consumedCapacity } of results) {
-        if (adminAccess === true) continue
-        const id = deviceId(driver, pool, device)
-        if (shareID === undefined && consumedCapacity === undefined) whole.add(id)
-        else shared.set(id, addConsumed(shared.get(id), (consumedCapacity ?? {}) as Consumed))
-      }
-    }
-    const written = new Set<string>()
-    for (const { metadata, status } of this.cache.list()) {
-      if (status.allocation === undefined) continue
-      written.add(metadata.uid)
-      add(status.allocation)
-    }
-    for (const [uid, allocation] of this.pending) if (!written.has(uid)) add(allocation)
-    return { whole, shared }
-  }
-  plan({ claims, asks, left, tainted }: Wishes, pod: PodInfo, node: NodeInfo, held: Holdings): ClaimPlan | Rejection {
+  plan({ claims, asks, left, tainted }: Wishes, pod: PodInfo, node: NodeInfo): ClaimPlan | Rejection {
     if (tainted !== undefined)
       return unschedulable(`resourceclaim "${tainted.metadata.name}" has a device with an untolerated taint`)
     const extended = extendedRequests(asks, node)
@@ -202,9 +171,9 @@ export class Claims {
     if (wanting.length === 0) return { claims: all, allocations: new Map(), extended }
     const found = allocate({
       claims: wanting,
-      pools: poolsFor(this.slices.list(), node),
+      pools: this.pools.near(node),
       classOf: (className) => this.classes.byKey(className),
-      held,
+      held: this.holdings,
       newShareId: () => this.handle.random.uuid(),
       nodeName: node.name,
       timestamp: rfc3339(this.handle.clock.now()),
@@ -215,18 +184,14 @@ export class Claims {
     return { claims: all, allocations: new Map(allocations), extended }
   }
   assume({ allocations }: ClaimPlan): void {
-    for (const [uid, allocation] of allocations) this.pending.set(uid, allocation)
+    for (const [uid, allocation] of allocations) this.holdings.assume(uid, allocation)
   }
-  /** The claim under `from` has got its UID. */
-  rename(from: string, to: string): void {
-    const allocation = this.pending.get(from)
-    if (allocation === undefined) return
-    this.pending.delete(from)
-    this.pending.set(to, allocation)
+  /** The claim of the pod's extended resources is made. */
+  made(pod: PodInfo, uid: string): void {
+    this.holdings.rename(unmade(pod), uid)
   }
   release({ allocations }: ClaimPlan): void {
-    for (const allocation of allocations.values())
-      for (const [uid, pending] of this.pending) if (pending === allocation) this.pending.delete(uid)
+    for (const allocation of allocations.values()) this.holdings.release(allocation)
   }
 }
 

@@ -1,10 +1,12 @@
 // The devices that ResourceSlices offer to a node, pool by pool. Of a pool only the newest generation counts, and it is
-// complete when all of its slices are there.
+// complete when all of its slices are there. A node is asked only about pools that may reach it, and what a pool is is worked
+// out once for as long as its slices stay the same.
 import type { NodeSelector } from '../../api/core/affinity.ts'
-import type { Device } from '../../api/resource/pools.ts'
-import type { ResourceSlice } from '../../api/resource/resource.ts'
-import { deviceId } from '../../api/resource/devices.ts'
 import { compileTerms, type MatchableNode, type NodePredicate } from '../../api/core/node-match.ts'
+import { deviceId, poolId } from '../../api/resource/devices.ts'
+import { byPool, type Device, deviceIn, newestGeneration } from '../../api/resource/pools.ts'
+import type { ResourceSlice } from '../../api/resource/resource.ts'
+import type { Index, Informer } from '../../client/informer.ts'
 
 type Counters = NonNullable<ResourceSlice['spec']['sharedCounters']>[number]['counters']
 
@@ -20,11 +22,16 @@ export interface Pool {
   readonly driver: string
   readonly name: string
   readonly complete: boolean
-  /** Those that the node can reach. */
-  readonly devices: NodeDevice[]
   /** Those that take from counters, wherever they are. */
-  readonly consumers: NodeDevice[]
-  readonly counters: Map<string, Counters>
+  readonly consumers: readonly NodeDevice[]
+  readonly counters: ReadonlyMap<string, Counters>
+  /** By the slice that tells of them; slices of older generations tell of none. */
+  readonly devices: ReadonlyMap<ResourceSlice, readonly NodeDevice[]>
+}
+/** What a node can reach of a pool. */
+export interface NearPool {
+  readonly pool: Pool
+  readonly devices: readonly NodeDevice[]
 }
 
 const predicates = new WeakMap<NodeSelector, NodePredicate>()
@@ -42,38 +49,75 @@ interface Place {
 const offers = ({ nodeName, nodeSelector, allNodes }: Place, node: MatchableNode): boolean =>
   allNodes === true || nodeName === node.name || (nodeSelector !== undefined && matchesNode(nodeSelector, node))
 
-/** What the slices offer to the node. */
-export function poolsFor(slices: Iterable<ResourceSlice>, node: MatchableNode): readonly Pool[] {
-  const newest = new Map<string, ResourceSlice[]>()
-  for (const slice of slices) {
-    const { driver, pool } = slice.spec
-    const key = `${driver}/${pool.name}`
-    const known = newest.get(key)
-    const generation = known?.[0]?.spec.pool.generation ?? -1
-    if (known === undefined || pool.generation > generation) newest.set(key, [slice])
-    else if (pool.generation === generation) known.push(slice)
+/** Of slices that name no node for all their devices. */
+const anyNode = '*'
+const byReach = ({ spec }: ResourceSlice): readonly string[] => [spec.nodeName ? spec.nodeName : anyNode]
+
+function poolOf(members: readonly ResourceSlice[]): Pool {
+  const newest = newestGeneration(members)
+  const devices = new Map<ResourceSlice, readonly NodeDevice[]>()
+  const consumers: NodeDevice[] = []
+  const counters = new Map<string, Counters>()
+  const { driver, pool: of } = (members[0] as ResourceSlice).spec
+  const pool = { driver, name: of.name, complete: false, consumers, counters, devices }
+  for (const slice of members) {
+    const { spec } = slice
+    if (spec.pool.generation !== newest) continue
+    for (const { name, counters: set } of spec.sharedCounters ?? []) counters.set(name, set)
+    const offered = (spec.devices ?? []).map(
+      (device): NodeDevice => ({ id: deviceId(driver, of.name, device.name), driver, pool, device, slice }),
+    )
+    devices.set(slice, offered)
+    consumers.push(...offered.filter(({ device }) => (device.consumesCounters ?? []).length > 0))
   }
-  const pools: Pool[] = []
-  for (const members of newest.values()) {
-    const [first] = members
-    if (first === undefined) continue
-    const { driver, pool: of } = first.spec
-    const complete = members.length === of.resourceSliceCount
-    const pool: Pool = { driver, name: of.name, complete, devices: [], consumers: [], counters: new Map() }
-    let near = false
-    for (const slice of members) {
-      const { spec } = slice
-      for (const { name, counters } of spec.sharedCounters ?? []) pool.counters.set(name, counters)
-      for (const device of spec.devices ?? []) {
-        const offered: NodeDevice = { id: deviceId(driver, of.name, device.name), driver, pool, device, slice }
-        if ((device.consumesCounters ?? []).length > 0) pool.consumers.push(offered)
-        if (!offers(spec.perDeviceNodeSelection === true ? device : spec, node)) continue
-        near = true
-        pool.devices.push(offered)
+  const [slice] = devices.keys()
+  return Object.assign(pool, { complete: devices.size === slice?.spec.pool.resourceSliceCount })
+}
+
+/** The pools of a cluster, found by name and by the node that can reach them. */
+export class Pools {
+  private readonly members: Index<ResourceSlice>
+  private readonly reach: Index<ResourceSlice>
+  /** By the list of a pool's slices, which is another one when one of them changed. */
+  private readonly known = new WeakMap<readonly ResourceSlice[], Pool>()
+  constructor(slices: Informer<ResourceSlice>) {
+    this.members = slices.index(byPool)
+    this.reach = slices.index(byReach)
+  }
+  /** A device as its pool tells of it now. */
+  device(driver: string, pool: string, name: string): Device | undefined {
+    return deviceIn(this.members.get(poolId(driver, pool)), name)
+  }
+  /** What is offered to the node. */
+  near(node: MatchableNode): readonly NearPool[] {
+    const found = new Map<Pool, NodeDevice[]>()
+    for (const slices of [this.reach.get(node.name), this.reach.get(anyNode)])
+      for (const slice of slices) {
+        const { spec } = slice
+        const pool = this.pool(spec.driver, spec.pool.name)
+        const each = spec.perDeviceNodeSelection === true
+        if (!each && !offers(spec, node)) continue
+        const all = pool.devices.get(slice) ?? []
+        const devices = each ? all.filter(({ device }) => offers(device, node)) : all
+        if (devices.length === 0) continue
+        const before = found.get(pool)
+        if (before === undefined) found.set(pool, [...devices])
+        else before.push(...devices)
       }
-    }
-    if (near) pools.push(pool)
+    return [...found].map(([pool, devices]) => ({ pool, devices }))
   }
+  private pool(driver: string, name: string): Pool {
+    const members = this.members.get(poolId(driver, name))
+    let pool = this.known.get(members)
+    if (pool === undefined) this.known.set(members, (pool = poolOf(members)))
+    return pool
+  }
+}
+const shared = new WeakMap<Informer<ResourceSlice>, Pools>()
+/** Shared by the plugins and profiles that have the same cache. */
+export function poolsOf(slices: Informer<ResourceSlice>): Pools {
+  let pools = shared.get(slices)
+  if (pools === undefined) shared.set(slices, (pools = new Pools(slices)))
   return pools
 }
 

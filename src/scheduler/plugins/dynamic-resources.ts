@@ -5,7 +5,6 @@ import { claimsOfPod } from '../../api/resource/pod-claims.ts'
 import { parseDuration } from '../../api/machinery/duration.ts'
 import type { ResourceClaim } from '../../api/resource/resource.ts'
 import { byControllerUid } from '../../client/informer.ts'
-import type { Holdings } from '../devices/capacity.ts'
 import { type ClaimPlan, Claims, type Wishes } from '../devices/claims.ts'
 import { ClaimWriter } from '../devices/claim-writer.ts'
 import { type Cycle, type Plugin, type PluginFactory } from '../framework.ts'
@@ -16,7 +15,6 @@ const planOf = (cycle: Cycle): ClaimPlan | undefined => cycle.data.get(name) as 
 function pluginOf(claims: Claims, writer: ClaimWriter): Plugin {
   /** Of the pod of this cycle. */
   let wishes: Wishes | undefined
-  let held: Holdings = { whole: new Set(), shared: new Map() }
   return {
     name,
     preEnqueue: (pod) => ((pod.pod.spec.resourceClaims ?? []).length > 0 ? claims.gate(pod) : undefined),
@@ -26,12 +24,11 @@ function pluginOf(claims: Claims, writer: ClaimWriter): Plugin {
       if (found === undefined) return 'skip'
       if ('code' in found) return found
       wishes = found
-      held = claims.holdings()
       return undefined
     },
     filter({ pod }, node) {
       if (wishes === undefined) return undefined
-      const plan = claims.plan(wishes, pod, node, held)
+      const plan = claims.plan(wishes, pod, node)
       return 'code' in plan ? plan : undefined
     },
     /** Devices that were given on a node where the pod cannot be are taken back where nobody else uses them. */
@@ -49,7 +46,7 @@ function pluginOf(claims: Claims, writer: ClaimWriter): Plugin {
     },
     reserve(cycle, node) {
       if (wishes === undefined) return undefined
-      const plan = claims.plan(wishes, cycle.pod, node, held)
+      const plan = claims.plan(wishes, cycle.pod, node)
       if ('code' in plan) return plan
       claims.assume(plan)
       cycle.data.set(name, plan)
