@@ -3,10 +3,10 @@ import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
-import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { packTar } from 'modern-tar'
+import { freePort } from '../../src/host/testing/free-port.ts'
 import { loopbackCert, loopbackKey } from '../../src/host/testing/loopback-cert.ts'
 import { busyboxEntries } from '../images/busybox.ts'
 
@@ -21,14 +21,6 @@ export interface Registry {
   /** Makes an image of busybox under a name ("team/app:1"). */
   push(name: string): Promise<void>
   stop(): Promise<void>
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer()
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const { port } = server.address() as net.AddressInfo
-  await new Promise((done) => server.close(done))
-  return port
 }
 
 interface Answer {

@@ -1,9 +1,9 @@
 // A real etcd for tests: its own process, ports and directory.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../host/testing/free-port.ts'
 
 export interface EtcdServer {
   readonly url: string
@@ -25,19 +25,6 @@ export function hasEtcd(): boolean {
     console.warn(message)
     return false
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done, failed) => {
-    const server = createServer()
-    server.once('error', failed)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? done(address.port) : failed(new Error('no port')),
-      )
-    })
-  })
 }
 
 /** Starts an etcd and waits until it serves; with TLS when files are given. */
