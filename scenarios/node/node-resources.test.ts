@@ -1,15 +1,17 @@
 // What a node gives and what it keeps: CPUs of one's own, devices of a plugin over its real socket, and a disk that fills up,
 // on a small file system of its own. The node's settings come from a KubeletConfiguration file.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { configMaps } from '../../src/api/core/config-map.ts'
 import { nodes } from '../../src/api/core/node.ts'
 import { type Pod, pods } from '../../src/api/core/pod.ts'
 import { serviceAccounts } from '../../src/api/core/service-account.ts'
+import { ApiError } from '../../src/api/machinery/errors.ts'
 import { quantityNumber } from '../../src/api/machinery/quantity.ts'
 import type { Client } from '../../src/client/client.ts'
 import { devicePluginApi } from '../../src/host/device-plugins.ts'
@@ -19,7 +21,9 @@ import { type GrpcServer, serveGrpc, serves } from '../../src/host/wire/grpc-ser
 import { clientOf } from '../cli/client.ts'
 import { type TestCluster, testCluster } from '../cli/cox.ts'
 import { busyboxArchive } from '../images/busybox.ts'
+import { isReady } from '../kubectl/cluster.ts'
 import { able } from '../kubectl/binary.ts'
+import { kill, processes } from './host-view.ts'
 import { podOf } from './pods.ts'
 
 const config = `apiVersion: kubelet.config.k8s.io/v1beta1
@@ -206,5 +210,38 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     expect(greedy.status.message).toMatch(new RegExp(`^The node was low on resource: ${resource}\\. `))
     await nodeIs('DiskPressure', 'False')
     expect((await client.resource(pods).get(`modest-${name}`, 'default')).status.phase).toBe('Running')
+  })
+
+  it('starts a container again that ended while the disk was full to its last block, when there is room', async () => {
+    const line = 'trap exit TERM; : steadfast; sleep 100000 & wait'
+    const steadfast = () => processes((command) => command.includes(': steadfast;'))
+    // Those of the system are not thrown out.
+    await run('steadfast', line, {}, { priorityClassName: 'system-node-critical', restartPolicy: 'Always' })
+    await podIs('steadfast', isReady)
+    const filler = join(cluster.dataDir, 'filler')
+    const write = async () => {
+      try {
+        await client.resource(configMaps).create({ metadata: { generateName: 'w-', namespace: 'default' }, data: {} })
+        return 'written'
+      } catch (error) {
+        return error instanceof ApiError ? error.message : error
+      }
+    }
+    // Whoever makes room for pods gets it: it is filled again until nothing is left for a write.
+    const fill = async () => {
+      spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64k', 'oflag=append', 'conv=notrunc'])
+      return write()
+    }
+    await expect.poll(fill, { timeout: 60_000 }).toContain('no space left on device')
+    kill(steadfast())
+    for (let refused = 0; refused < 20; ) if (String(await fill()).includes('no space left on device')) refused++
+    rmSync(filler)
+    await expect.poll(write, { timeout: 60_000 }).toBe('written')
+    await podIs('steadfast', (p) => isReady(p) && (p.status.containerStatuses?.[0]?.restartCount ?? 0) > 0)
+    expect(steadfast()).toHaveLength(1)
+    await nodeIs('DiskPressure', 'False')
+    await nodeIs('Ready', 'True')
+    await run('afterwards', says('echo fine'))
+    await podIs('afterwards', said, 'fine\n')
   })
 })
