@@ -15,8 +15,8 @@ import { removeNode } from '../host/cleanup.ts'
 import { growHeapSlowly } from '../host/heap.ts'
 import { connectionServer, type HttpServer } from '../host/http-server.ts'
 import { createHttpTransport } from '../host/http-transport.ts'
-import { instanceOf } from '../host/instance.ts'
-import { keepPlan, type NetworkPlan, refuseLinks } from '../host/network-plan.ts'
+import { type Instance, instanceOf } from '../host/instance.ts'
+import { keepPlan, keptPlan, type NetworkPlan, refuseLinks } from '../host/network-plan.ts'
 import { hostAddresses, linksOf } from '../host/node-host.ts'
 import {
   CertificateError,
@@ -95,7 +95,7 @@ async function start(
   const client = createClient(servers, { userAgent: 'kubelet' })
   const network = await readNetwork(client, server)
   const plan = planOf(network)
-  if (node.runtime !== 'sim') refuseOverlap(plan, node, server)
+  if (node.runtime !== 'sim') refuseOverlap(plan, joinLinks(instance, node), server)
   keepPlan(instance, plan)
   onProgress(`joined the cluster at ${server} as ${node.name}`)
 
@@ -237,12 +237,17 @@ async function readNetwork(client: Client, server: string): Promise<ClusterNetwo
   }
 }
 /** A machine among whose own neighbours the cluster's pods would be cannot tell them apart. */
-function refuseOverlap(plan: NetworkPlan, { address }: NodeSettings, server: string): void {
-  const refused = refuseLinks(plan, linksOf(address === undefined ? hostAddresses() : [address]))
+function refuseOverlap(plan: NetworkPlan, links: readonly string[], server: string): void {
+  const refused = refuseLinks(plan, links)
   if (refused !== undefined)
     throw new CliError(
-      `this machine cannot be a node of the cluster at ${server}, which was begun with other ranges than its link has room for: ${refused}`,
+      `this machine cannot be a node of the cluster at ${server}, which was begun with other ranges than its links have room for: ${refused}`,
     )
+}
+/** A machine that joins is asked for all its links; a node that starts again is not kept from its pods by one that came later. */
+function joinLinks(instance: Instance, { address }: NodeSettings): readonly string[] {
+  if (keptPlan(instance) === undefined) return linksOf()
+  return linksOf(address === undefined ? hostAddresses() : [address])
 }
 /** The same facts as a data directory keeps of a cluster of its own. */
 const planOf = ({ clusterCidrs, serviceCidrs, dnsAddresses }: ClusterNetwork): NetworkPlan => ({

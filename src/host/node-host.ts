@@ -73,11 +73,12 @@ export function hostAddresses(): string[] {
   const addresses = ['IPv4', 'IPv6'].flatMap((family) => found.get(family) ?? [])
   return addresses.length > 0 ? addresses : ['127.0.0.1']
 }
-/** These addresses with the prefixes of the links they are on; one that stands for itself alone (an address of ours) is left out. */
-export function linksOf(addresses: readonly string[]): string[] {
+/** These addresses (default: all of the machine) with the prefixes of the links they are on; one that stands for itself alone (an
+ * address of ours) is left out. */
+export function linksOf(addresses?: readonly string[]): string[] {
   const all = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
   return all.flatMap(({ address, cidr, internal }) =>
-    internal || cidr === null || !addresses.includes(address) || /\/(32|128)$/.test(cidr) ? [] : [cidr],
+    internal || cidr === null || addresses?.includes(address) === false || /\/(32|128)$/.test(cidr) ? [] : [cidr],
   )
 }
 export function defaultInterface(routes: string): string | undefined {
