@@ -20,6 +20,8 @@ containerLogMaxSize: 20Mi
 kubeReserved: {cpu: 500m, memory: 1Gi}
 cpuManagerPolicy: static
 reservedSystemCPUs: 0-1
+memoryManagerPolicy: Static
+reservedMemory: [{numaNode: 0, limits: {memory: 1124Mi}}]
 serializeImagePulls: false
 maxParallelImagePulls: 3
 crashLoopBackOff: {maxContainerRestartPeriod: 60s}
@@ -52,6 +54,8 @@ readOnlyPort: 0
       kubeReserved: { cpu: '500m', memory: '1Gi' },
       cpuManagerPolicy: 'static',
       reservedSystemCpus: '0-1',
+      memoryManagerPolicy: 'Static',
+      reservedMemory: [{ numaNode: 0, limits: { memory: 1124 * 2 ** 20 } }],
       serializeImagePulls: false,
       maxParallelImagePulls: 3,
       maxCrashBackOffMs: 60_000,
@@ -85,6 +89,14 @@ readOnlyPort: 0
     ['cpuManagerPolicyOptions: {faster: "true"}', 'cpuManagerPolicyOptions[faster]: unknown option'],
     ['cpuManagerPolicyOptions: {full-pcpus-only: "true"}', 'the options need cpuManagerPolicy: static'],
     ['cpuManagerPolicy: dynamic', 'cpuManagerPolicy: expected one of: none, static'],
+    ['memoryManagerPolicy: BestEffort', 'memoryManagerPolicy: expected one of: None, Static'],
+    ['reservedMemory: [{numaNode: 0}]', 'reservedMemory[0]: expected numaNode, the number of a NUMA node, and limits'],
+    ['reservedMemory: [{numaNode: 0, limits: {cpu: 1}}]', 'the limit type "cpu" for NUMA node 0'],
+    ['reservedMemory: [{numaNode: 0, limits: {memory: 0}}]', 'reserved memory may not be zero for NUMA node 0'],
+    [
+      'reservedMemory: [{numaNode: 0, limits: {memory: 1Gi}}, {numaNode: 0, limits: {memory: 2Gi}}]',
+      'reservedMemory[1].limits: the reserved memory has a duplicate value for NUMA node 0',
+    ],
     ['reservedSystemCPUs: 3-1', '"3-1" is not a list of CPUs'],
     ['imageMinimumGCAge: 2 minutes', 'imageMinimumGCAge: expected a duration such as 10s or 1m30s'],
     [
@@ -95,6 +107,11 @@ readOnlyPort: 0
     ['systemReserved: {gpu: 1}', 'systemReserved[gpu]: only cpu, memory, ephemeral-storage and pid can be reserved'],
   ])('%s is refused', (body, message) => {
     expect(() => readKubeletConfiguration(file(body))).toThrow(message)
+  })
+  it('names what is set and does nothing', () => {
+    expect(readKubeletConfiguration(file('reservedMemory: [{numaNode: 0, limits: {memory: 1Gi}}]')).ignored).toEqual([
+      'reservedMemory',
+    ])
   })
   it('of another kind is refused, and all problems are told at once', () => {
     expect(() => readKubeletConfiguration('kind: Pod\napiVersion: v1')).toThrow('found v1 and Pod')

@@ -189,6 +189,32 @@ const cpuOptions: Field = (value, into, complain) => {
     else put(into, key, said === 'true')
   }
 }
+const reservedMemory: Field = (value, into, complain) => {
+  if (!Array.isArray(value)) return complain('expected a list of numaNode and limits')
+  const seen = new Set<string>()
+  into.reservedMemory = value.flatMap((entry: unknown, i) => {
+    const { numaNode, limits } = isTable(entry) ? entry : {}
+    if (!Number.isInteger(numaNode) || (numaNode as number) < 0 || !isTable(limits)) {
+      complain(`[${i}]: expected numaNode, the number of a NUMA node, and limits, names with amounts`)
+      return []
+    }
+    const read: Record<string, number> = {}
+    for (const [type, said] of Object.entries(limits)) {
+      const where = `for NUMA node ${String(numaNode)} and resource "${type}"`
+      const bytes = amountOf(said)
+      if (type !== 'memory' && !type.startsWith('hugepages-'))
+        complain(
+          `[${i}].limits: the limit type "${type}" ${where} is not supported, only [memory hugepages-] is accepted`,
+        )
+      else if (bytes === undefined) complain(`[${i}].limits: expected an amount such as 1Gi ${where}`)
+      else if (bytes === 0) complain(`[${i}].limits: reserved memory may not be zero ${where}`)
+      else if (seen.has(where)) complain(`[${i}].limits: the reserved memory has a duplicate value ${where}`)
+      else read[type] = bytes
+      seen.add(where)
+    }
+    return [{ numaNode: numaNode as number, limits: read }]
+  })
+}
 const swap: Field = (value, into, complain) => {
   if (!isTable(value)) return complain('expected swapBehavior')
   const behavior = value['swapBehavior'] ?? ''
@@ -245,6 +271,8 @@ const fields: Readonly<Record<string, Field>> = {
   singleProcessOOMKill: boolean('singleProcessOomKill'),
   memorySwap: swap,
   cpuManagerPolicy: oneOf('cpuManagerPolicy', 'none', 'static'),
+  memoryManagerPolicy: oneOf('memoryManagerPolicy', 'None', 'Static'),
+  reservedMemory,
   topologyManagerPolicy: oneOf('topologyManagerPolicy', ...topologyPolicies),
   topologyManagerScope: oneOf('topologyManagerScope', 'container', 'pod'),
   containerLogMaxSize: quantity('containerLogMaxBytes'),
@@ -284,9 +312,9 @@ const others = new Set(
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
   imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
   kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeletCgroups localStorageCapacityIsolation logging
-  makeIPTablesUtilChains maxOpenFiles memoryManagerPolicy memoryThrottlingFactor oomScoreAdj podCIDR
+  makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor oomScoreAdj podCIDR
   port protectKernelDefaults qosReserved readOnlyPort registryBurst
-  registryPullQPS reservedMemory rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
+  registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
   streamingConnectionIdleTimeout syncFrequency systemCgroups
   tlsCertFile tlsCipherSuites tlsCurvePreferences tlsMinVersion tlsPrivateKeyFile
   topologyManagerPolicyOptions tracing userNamespaces volumePluginDir volumeStatsAggPeriod`
@@ -315,6 +343,7 @@ export function readKubeletConfiguration(content: string): ReadConfiguration {
     else if (others.has(name)) ignored.push(name)
     else problems.push(`strict decoding error: unknown field "${name}"`)
   }
+  if (draft.reservedMemory !== undefined && draft.memoryManagerPolicy !== 'Static') ignored.push('reservedMemory')
   if (merge === true) draft.evictionHard = { ...defaultKubeletConfig.evictionHard, ...draft.evictionHard }
   else if (typeof merge !== 'boolean' && merge !== undefined)
     problems.push('mergeDefaultEvictionSettings: expected true or false')

@@ -55,8 +55,9 @@ function machineFacts(address: string | undefined): MachineFacts {
     memoryBytes: memory.get('MemTotal') ?? os.totalmem(),
     swapBytes: memory.get('SwapTotal') ?? 0,
     addresses: address === undefined ? hostAddresses() : [address],
-    hugepages: hugepages(),
+    hugepages: hugepages('/sys/kernel/mm/hugepages'),
     topology: topology(),
+    numaNodes: numaNodes(memory.get('MemTotal') ?? os.totalmem()),
     missing: missingFeatures(),
   }
 }
@@ -92,8 +93,7 @@ export function defaultInterface(routes: string): string | undefined {
   return byMetric[0]?.[0]
 }
 
-function hugepages(): MachineFacts['hugepages'] {
-  const folder = '/sys/kernel/mm/hugepages'
+function hugepages(folder: string): MachineFacts['hugepages'] {
   if (!existsSync(folder)) return []
   return readdirSync(folder).flatMap((name) => {
     const kilobytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1])
@@ -121,6 +121,19 @@ function topology(): MachineFacts['topology'] {
     ]
   })
   return cpus.toSorted((a, b) => a.cpu - b.cpu)
+}
+/** A kernel without NUMA is one node. */
+function numaNodes(memoryBytes: number): MachineFacts['numaNodes'] {
+  const folder = '/sys/devices/system/node'
+  const ids = (existsSync(folder) ? readdirSync(folder) : []).flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? [])
+  if (ids.length === 0) return [{ id: 0, memoryBytes, hugepages: hugepages('/sys/kernel/mm/hugepages') }]
+  return ids
+    .map((id) => ({
+      id: Number(id),
+      memoryBytes: Number(/MemTotal:\s+(\d+) kB/.exec(text(join(folder, `node${id}/meminfo`)))?.[1] ?? 0) * 1024,
+      hugepages: hugepages(join(folder, `node${id}/hugepages`)),
+    }))
+    .toSorted((a, b) => a.id - b.id)
 }
 function missingFeatures(): string[] {
   const fileSystems = text('/proc/filesystems')

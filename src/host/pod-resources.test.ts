@@ -11,16 +11,21 @@ const held = {
   name: 'c',
   devices: [{ resourceName: 'v/x', deviceIds: ['a', 'b'], numaNodes: [1] }],
   cpuIds: [2, 3],
+  memory: [{ type: 'memory', bytes: 2 ** 33, numaNodes: [0, 1] }],
   claims: [{ claimNamespace: 'n', claimName: 'own', devices: [{ ...given, cdiDevices: ['d.example/gpu=0'] }] }],
 }
-const pod = { name: 'p', namespace: 'n', containers: [held, { name: 'plain', devices: [], cpuIds: [], claims: [] }] }
+const pod = {
+  name: 'p',
+  namespace: 'n',
+  containers: [held, { name: 'plain', devices: [], cpuIds: [], memory: [], claims: [] }],
+}
 let server: { close(): Promise<void> }
 let client: GrpcClient
 beforeAll(async () => {
   server = await hostPodResources.serve(directory, {
     list: () => [pod],
     get: (namespace, name) => (namespace === 'n' && name === 'p' ? pod : undefined),
-    allocatable: () => ({ devices: held.devices, cpuIds: [1, 2, 3] }),
+    allocatable: () => ({ devices: held.devices, cpuIds: [1, 2, 3], memory: held.memory }),
   })
   client = createGrpcClient(`unix://${join(directory, 'kubelet.sock')}`)
 })
@@ -31,6 +36,7 @@ afterAll(async () => {
 })
 
 const devices = [{ resourceName: 'v/x', deviceIds: ['a', 'b'], topology: { nodes: [{ id: 1 }] } }]
+const memory = [{ memoryType: 'memory', size: 2 ** 33, topology: { nodes: [{ id: 0 }, { id: 1 }] } }]
 const told = {
   name: 'p',
   namespace: 'n',
@@ -39,11 +45,12 @@ const told = {
       name: 'c',
       devices,
       cpuIds: [2, 3],
+      memory,
       claims: [
         { claimNamespace: 'n', claimName: 'own', devices: [{ ...given, cdiDevices: [{ name: 'd.example/gpu=0' }] }] },
       ],
     },
-    { name: 'plain', devices: [], cpuIds: [], claims: [] },
+    { name: 'plain', devices: [], cpuIds: [], memory: [], claims: [] },
   ],
 }
 it('tells what every container has for itself', async () => {
@@ -57,5 +64,5 @@ it('tells of one pod, and of none that is not there', async () => {
   })
 })
 it('tells what containers can have', async () => {
-  expect(await client.call(podResourcesApi.allocatable, {})).toEqual({ devices, cpuIds: [1, 2, 3] })
+  expect(await client.call(podResourcesApi.allocatable, {})).toEqual({ devices, cpuIds: [1, 2, 3], memory })
 })

@@ -1,13 +1,20 @@
 // The PodResourcesSockets port over gRPC, v1.
 import { join } from 'node:path'
-import type { ContainerHoldings, DeviceSet, PodHoldings, PodResourcesSockets } from '../ports/pod-resources.ts'
+import type {
+  ContainerHoldings,
+  DeviceSet,
+  NumaMemorySet,
+  PodHoldings,
+  PodResourcesSockets,
+} from '../ports/pod-resources.ts'
 import { GrpcError } from './wire/grpc.ts'
 import { serveGrpc, serves } from './wire/grpc-server.ts'
-import { int, ints, list, message, nested, string, strings } from './wire/protobuf.ts'
+import { int, ints, list, message, nested, string, strings, uint } from './wire/protobuf.ts'
 
 const empty = message({})
 const topology = message({ nodes: list(1, message({ id: int(1) })) })
 const devices = message({ resourceName: string(1), deviceIds: strings(2), topology: nested(3, topology) })
+const memory = message({ memoryType: string(1), size: uint(2), topology: nested(3, topology) })
 const claimed = message({
   cdiDevices: list(1, message({ name: string(1) })),
   driver: string(2),
@@ -16,7 +23,13 @@ const claimed = message({
   shareId: string(5),
 })
 const claim = message({ claimName: string(2), claimNamespace: string(3), devices: list(4, claimed) })
-const container = message({ name: string(1), devices: list(2, devices), cpuIds: ints(3), claims: list(5, claim) })
+const container = message({
+  name: string(1),
+  devices: list(2, devices),
+  cpuIds: ints(3),
+  memory: list(4, memory),
+  claims: list(5, claim),
+})
 const pod = message({ name: string(1), namespace: string(2), containers: list(3, container) })
 const path = (name: string) => `/v1.PodResourcesLister/${name}`
 
@@ -26,7 +39,7 @@ export const podResourcesApi = {
   allocatable: {
     path: path('GetAllocatableResources'),
     request: empty,
-    response: message({ devices: list(1, devices), cpuIds: ints(2) }),
+    response: message({ devices: list(1, devices), cpuIds: ints(2), memory: list(3, memory) }),
   },
   get: {
     path: path('Get'),
@@ -39,9 +52,15 @@ const deviceMessage = ({ numaNodes, ...rest }: DeviceSet) => ({
   ...rest,
   ...(numaNodes.length === 0 ? {} : { topology: { nodes: numaNodes.map((id) => ({ id })) } }),
 })
-const holdings = (of: Pick<ContainerHoldings, 'devices' | 'cpuIds'>) => ({
+const memoryMessage = ({ type, bytes, numaNodes }: NumaMemorySet) => ({
+  memoryType: type,
+  size: bytes,
+  topology: { nodes: numaNodes.map((id) => ({ id })) },
+})
+const holdings = (of: Pick<ContainerHoldings, 'devices' | 'cpuIds' | 'memory'>) => ({
   devices: of.devices.map(deviceMessage),
   cpuIds: of.cpuIds,
+  memory: of.memory.map(memoryMessage),
 })
 const podMessage = ({ containers, ...rest }: PodHoldings) => ({
   ...rest,

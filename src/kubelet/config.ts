@@ -1,4 +1,5 @@
 // What a node's operator may set, with upstream's defaults.
+import type { MemoryReservation } from './memory-map.ts'
 import type { VerificationPolicy } from './pulled-images.ts'
 import type { TopologyPolicy, TopologyScope } from './topology.ts'
 
@@ -29,6 +30,10 @@ export interface KubeletConfig {
   readonly swapBehavior: 'NoSwap' | 'LimitedSwap'
   /** CPUs that no container has for itself, such as "0-1"; default: as many of the first as are reserved in all. */
   readonly reservedSystemCpus: string | undefined
+  /** Whether containers of Guaranteed pods have their memory on NUMA nodes of their own. */
+  readonly memoryManagerPolicy: 'None' | 'Static'
+  /** What of each NUMA node stays with the system: in all as much as is kept from pods. */
+  readonly reservedMemory: readonly MemoryReservation[]
   readonly topologyManagerPolicy: TopologyPolicy
   readonly topologyManagerScope: TopologyScope
   readonly nodeLabels: Readonly<Record<string, string>>
@@ -112,6 +117,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   singleProcessOomKill: false,
   swapBehavior: 'NoSwap',
   reservedSystemCpus: undefined,
+  memoryManagerPolicy: 'None',
+  reservedMemory: [],
   topologyManagerPolicy: 'none',
   topologyManagerScope: 'container',
   nodeLabels: {},

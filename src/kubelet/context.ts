@@ -17,6 +17,7 @@ import type { DeviceClaims } from './device-claims.ts'
 import type { DnsSettings } from './dns-config.ts'
 import type { ServiceFacts } from './env.ts'
 import type { Images } from './images.ts'
+import type { NumaMemory } from './numa-memory.ts'
 import type { ObjectCache } from './object-cache.ts'
 import type { Probes } from './probes.ts'
 import type { PulledImages } from './pulled-images.ts'
@@ -52,6 +53,7 @@ export interface KubeletContext {
   readonly devices: Devices
   readonly deviceClaims: DeviceClaims
   readonly cpus: Cpus
+  readonly memory: NumaMemory
   readonly topology: Topology
   /** Back-off of crashing containers, by UID, name and hash. */
   readonly backOff: BackOff

@@ -201,6 +201,10 @@ export class Cpus {
     const own = this.#own.get(uid)
     return own !== undefined && (container === undefined || own.has(container))
   }
+  /** Pods that have some for themselves. */
+  holders(): readonly string[] {
+    return [...this.#own.keys()]
+  }
   /** The pod has ended: its CPUs are everybody's again. */
   release(uid: string): void {
     if (this.#own.delete(uid)) this.#changed()

@@ -140,12 +140,12 @@ describe('a device plugin', () => {
     await node.create('p', wanting(2))
     await node.advance()
     const holding = (deviceIds: readonly string[]) => [{ resourceName: name, deviceIds, numaNodes: [0, 1] }]
-    const c = { name: 'c', devices: holding(['a', 'b']), cpuIds: [], claims: [] }
+    const c = { name: 'c', devices: holding(['a', 'b']), cpuIds: [], memory: [], claims: [] }
     const p = { name: 'p', namespace: 'default', containers: [c] }
     expect(resources?.list()).toEqual([p])
     expect(resources?.get('default', 'p')).toEqual(p)
     expect(resources?.get('default', 'q')).toBeUndefined()
-    expect(resources?.allocatable()).toEqual({ devices: holding(['a', 'b', 'c']), cpuIds: [] })
+    expect(resources?.allocatable()).toEqual({ devices: holding(['a', 'b', 'c']), cpuIds: [], memory: [] })
   })
   it('is asked which devices it prefers', async () => {
     await register({ ...plain, preferredAllocation: true })

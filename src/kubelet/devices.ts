@@ -144,6 +144,10 @@ export class Devices {
       if (offer?.registration.preStartRequired === true) await offer.plugin?.preStart(ids)
     }
   }
+  /** Pods that hold some. */
+  holders(): readonly string[] {
+    return [...this.#held.keys()]
+  }
   /** The pod has ended: what it held is free. */
   async release(uid: string): Promise<void> {
     this.#preferred.delete(uid)

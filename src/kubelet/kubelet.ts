@@ -38,6 +38,7 @@ import { startLogRotation } from './log-rotation.ts'
 import { NodeAgent } from './node-agent.ts'
 import { endForShutdown } from './node-shutdown.ts'
 import { createNodeApi } from './node-api.ts'
+import { NumaMemory, reservedMemoryProblem } from './numa-memory.ts'
 import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
 import { podResourcesOf } from './pod-resources.ts'
@@ -176,6 +177,15 @@ async function makeContext(
     log,
     file: `${config.rootDirectory}/cpu_manager_state`,
   })
+  const memory = new NumaMemory({
+    memoryManagerPolicy: config.memoryManagerPolicy,
+    reservedMemory: config.reservedMemory,
+    numaNodes: machine.numaNodes,
+    problem: reservedMemoryProblem(config, machine),
+    disk,
+    log,
+    file: `${config.rootDirectory}/memory_manager_state`,
+  })
   const context: KubeletContext = {
     client,
     runtime,
@@ -203,11 +213,13 @@ async function makeContext(
     devices,
     deviceClaims,
     cpus,
+    memory,
     topology: new Topology({
       policy: config.topologyManagerPolicy,
       scope: config.topologyManagerScope,
-      nodes: [...new Set(machine.topology.map((c) => c.numaNode))],
+      nodes: [...new Set([...machine.topology.map((c) => c.numaNode), ...machine.numaNodes.map((n) => n.id)])],
       cpus,
+      memory,
       devices,
     }),
     images: new Images(runtime, clock, record, {
@@ -290,6 +302,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     context.devices.start(),
     context.deviceClaims.start(),
     context.cpus.start(),
+    context.memory.start(),
     context.credentialProviders.start(),
   ])
   const resourcesFolder = `${context.config.rootDirectory}/pod-resources`

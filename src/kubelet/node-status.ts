@@ -6,7 +6,7 @@ import { rfc3339 } from '../ports/clock.ts'
 import type { RuntimeCondition, RuntimeFeatures, RuntimeImage } from '../ports/container-runtime.ts'
 import type { MachineFacts } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
-import { amount, reservedAmount } from './resources.ts'
+import { amount, hugepageResource, reservedAmount } from './resources.ts'
 
 type NodeCondition = NonNullable<Node['status']['conditions']>[number]
 type NodeImage = NonNullable<Node['status']['images']>[number]
@@ -42,9 +42,6 @@ export interface NodeFacts {
 /** Canonical, as the server gives it back: what differs in writing alone would be reported for ever. */
 const kibibytes = (bytes: number) => canonicalQuantity(`${Math.floor(bytes / 1024)}Ki`)
 
-/** The kernel says 2MB and 1GB for what resources call 2Mi and 1Gi. */
-const binaryName = (pageSize: string) => pageSize.replace(/([kKMG])B$/, (_, unit: string) => `${unit.toUpperCase()}i`)
-
 export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBytes' | 'devices'>): Amounts {
   const { machine, config } = facts
   const capacity: Record<string, string> = {
@@ -57,7 +54,7 @@ export function capacityOf(facts: Pick<NodeFacts, 'machine' | 'config' | 'diskBy
     'hugepages-1Gi': '0',
     'hugepages-2Mi': '0',
   }
-  for (const { pageSize, bytes } of machine.hugepages) capacity[`hugepages-${binaryName(pageSize)}`] = kibibytes(bytes)
+  for (const { pageSize, bytes } of machine.hugepages) capacity[hugepageResource(pageSize)] = kibibytes(bytes)
   for (const [name, { capacity: count }] of Object.entries(facts.devices)) capacity[name] = String(count)
   return capacity
 }

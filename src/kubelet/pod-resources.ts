@@ -1,11 +1,11 @@
-// What each container on the node has for itself: CPUs of the static policy and devices of plugins, for the pod resources API.
+// What each container on the node has for itself: CPUs and memory of the static policies, devices of plugins, for the pod resources API.
 import type { PodHoldings, PodResources } from '../ports/pod-resources.ts'
 import type { KubeletContext } from './context.ts'
 import type { PodSet } from './pod-set.ts'
 import { isSidecar, namespaceOf, type Pod } from './types.ts'
 
 export function podResourcesOf(
-  { devices, deviceClaims, cpus }: Pick<KubeletContext, 'devices' | 'deviceClaims' | 'cpus'>,
+  { devices, deviceClaims, cpus, memory }: Pick<KubeletContext, 'devices' | 'deviceClaims' | 'cpus' | 'memory'>,
   set: PodSet,
 ): PodResources {
   const holdingsOf = (pod: Pod): PodHoldings => {
@@ -18,6 +18,7 @@ export function podResourcesOf(
         name: container.name,
         devices: devices.heldBy(uid, container.name),
         cpuIds: cpus.ownOf(uid, container.name),
+        memory: memory.heldBy(uid, container.name),
         claims: deviceClaims.heldBy(pod, container),
       })),
     }
@@ -28,6 +29,6 @@ export function podResourcesOf(
       const worker = set.find(namespace, name)
       return worker === undefined || worker.isEnded ? undefined : holdingsOf(worker.pod)
     },
-    allocatable: () => ({ devices: devices.allocatable(), cpuIds: cpus.allocatable() }),
+    allocatable: () => ({ devices: devices.allocatable(), cpuIds: cpus.allocatable(), memory: memory.allocatable() }),
   }
 }

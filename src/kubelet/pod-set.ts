@@ -9,7 +9,7 @@ import { MirrorPods, mirrors } from './mirror-pods.ts'
 import { removePodFiles } from './pod-volumes.ts'
 import { PodWorker } from './pod-worker.ts'
 import { cpuShares, podAmount, qosCgroup, qosOf } from './resources.ts'
-import { type Pending, resizePending } from './resize.ts'
+import { type Pending, pinnedResize, resizePending } from './resize.ts'
 import { isMirrorPod } from './static-pods.ts'
 import type { Waiting } from './status.ts'
 import { namespaceOf, type Pod } from './types.ts'
@@ -127,7 +127,7 @@ export class PodSet {
   }
   /** Why the node does not take a pod; one that runs here already has been taken. */
   #refusal(pod: Pod): Waiting | undefined {
-    const { view, config, cpus, devices, topology } = this.#context
+    const { view, config, cpus, memory, devices, topology } = this.#context
     const { phase } = pod.status
     const over = phase === 'Succeeded' || phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined
     if (over || view.pod(pod.metadata.uid).sandboxes.length > 0) return undefined
@@ -151,7 +151,7 @@ export class PodSet {
         message: 'Pod was rejected: Resources cannot be allocated with Topology locality',
       }
     devices.prefer(pod.metadata.uid, nodesOf)
-    const why = cpus.allocate(pod, nodesOf)
+    const why = cpus.allocate(pod, nodesOf) ?? memory.allocate(pod, nodesOf)
     return why === undefined ? undefined : { reason: 'UnexpectedAdmissionError', message: `Pod was rejected: ${why}` }
   }
   /** The other pods that hold resources of the node. One that was deleted by force holds none, though it may still be
@@ -163,7 +163,9 @@ export class PodSet {
     return holding.map((w) => w.pod)
   }
   resizePending(pod: Pod): Pending | undefined {
-    return resizePending(pod, this.#others(pod), this.#allocatable())
+    const granted = this.#workers.get(pod.metadata.uid)?.pod
+    const pinned = granted === undefined ? undefined : pinnedResize(granted, pod, this.#context.config)
+    return pinned ?? resizePending(pod, this.#others(pod), this.#allocatable())
   }
   /** Looks at every wish for other resources, once all pods are known. */
   considerResizes(): void {
@@ -210,9 +212,11 @@ export class PodSet {
   endOrphans(): void {
     const { view, log } = this.#context
     for (const uid of view.uids()) if (!this.#workers.has(uid)) this.#endOrphan(uid)
-    Promise.all([this.#removeOrphanFiles(), this.#removeOrphanCgroups()]).catch((error: unknown) => {
-      log.warn('cannot remove what is left of a pod that is gone', { error: String(error) })
-    })
+    Promise.all([this.#removeOrphanFiles(), this.#removeOrphanCgroups(), this.#releaseOrphans()]).catch(
+      (error: unknown) => {
+        log.warn('cannot remove what is left of a pod that is gone', { error: String(error) })
+      },
+    )
   }
   #endOrphan(uid: string): void {
     const { view, log } = this.#context
@@ -225,6 +229,12 @@ export class PodSet {
     this.#workers.set(uid, worker)
     worker.remove(pod)
     this.#sweep()
+  }
+  /** What pods have for themselves that went while no kubelet ran is free again. */
+  async #releaseOrphans(): Promise<void> {
+    const { cpus, memory, devices } = this.#context
+    for (const holder of [cpus, memory, devices])
+      for (const uid of holder.holders()) if (!this.#workers.has(uid)) await holder.release(uid)
   }
   async #removeOrphanCgroups(): Promise<void> {
     const { cgroups } = this.#context.host

@@ -4,7 +4,8 @@
 import type { ContainerStatus } from '../ports/container-runtime.ts'
 import { podRequests } from '../api/core/pod-resources.ts'
 import { containerNameOf } from './labels.ts'
-import { amount } from './resources.ts'
+import type { KubeletConfig } from './config.ts'
+import { amount, qosOf } from './resources.ts'
 import { type Container, lastingContainers, type Pod } from './types.ts'
 
 type Requirements = NonNullable<Container['resources']>
@@ -65,6 +66,25 @@ export const isResizeWished = (pod: Pod, allocation: Allocation): boolean =>
     const granted = allocation.get(c.name)
     return granted !== undefined && changedResources(granted, c.resources).length > 0
   })
+
+/** Why a wish cannot be granted to a pod whose containers have CPUs or memory of their own: these are given once
+ * (https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/#limitations). */
+export function pinnedResize(
+  granted: Pod,
+  wished: Pod,
+  config: Pick<KubeletConfig, 'cpuManagerPolicy' | 'memoryManagerPolicy'>,
+): Pending | undefined {
+  if (qosOf(granted) !== 'Guaranteed') return undefined
+  const before = new Map(lastingContainers(granted.spec).map((c) => [c.name, c.resources]))
+  const changed = lastingContainers(wished.spec).flatMap((c) => changedResources(before.get(c.name), c.resources))
+  const refuse = (policy: string): Pending => ({
+    reason: 'Infeasible',
+    message: `Resize is infeasible for Guaranteed Pods alongside ${policy} static policy`,
+  })
+  if (config.cpuManagerPolicy === 'static' && changed.includes('cpu')) return refuse('CPU Manager')
+  if (config.memoryManagerPolicy === 'Static' && changed.includes('memory')) return refuse('Memory Manager')
+  return undefined
+}
 
 /** Why a wish cannot be granted now (Deferred) or ever (Infeasible) on this node. */
 export function resizePending(

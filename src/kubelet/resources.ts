@@ -147,6 +147,10 @@ export function hugepageName(resource: string): string {
   return bytes >= 2 ** 20 ? `${bytes / 2 ** 20}MB` : `${bytes / 1024}KB`
 }
 
+/** The other way: the kernel says 2MB and 1GB for what resources call 2Mi and 1Gi. */
+export const hugepageResource = (pageSize: string): string =>
+  `hugepages-${pageSize.replace(/([kKMG])B$/, (_, unit: string) => `${unit.toUpperCase()}i`)}`
+
 /** What the cgroup around the pod gets. */
 export function podCgroupResources(
   pod: Pod,

@@ -209,6 +209,7 @@ async function makeConfig(
     resources: {
       ...containerResources(pod, container as Container, nodeLimits(context)),
       ...cpusOf(context, pod, container.name),
+      ...memsOf(context, pod, container.name),
     },
     seccompDirectory: `${context.config.rootDirectory}/seccomp`,
     seccompDefault: context.config.seccompDefault,
@@ -232,6 +233,10 @@ function cpusOf({ cpus }: KubeletContext, { metadata: { uid } }: Pod, container:
   const cpuset = cpus.cpusetOf(uid, container)
   if (cpuset === undefined) return {}
   return { cpusetCpus: cpuset, ...(cpus.hasOwn(uid, container) ? { cpuQuota: 0 } : {}) }
+}
+const memsOf = ({ memory }: KubeletContext, { metadata: { uid } }: Pod, container: string): LinuxResources => {
+  const cpusetMems = memory.memsOf(uid, container)
+  return cpusetMems === undefined ? {} : { cpusetMems }
 }
 
 type EnvResult =

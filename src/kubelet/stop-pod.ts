@@ -85,9 +85,13 @@ export async function hurryPod(
   await Promise.all(alive.map((status) => context.runtime.stopContainer(status.id, seconds)))
 }
 
-/** The pod's cgroup, devices and CPUs, which nothing waits for. */
-export async function releasePod({ host, devices, cpus }: KubeletContext, { pod, uid }: PodHandle): Promise<void> {
+/** The pod's cgroup, devices, CPUs and memory, which nothing waits for. */
+export async function releasePod(
+  { host, devices, cpus, memory }: KubeletContext,
+  { pod, uid }: PodHandle,
+): Promise<void> {
   cpus.release(uid)
+  memory.release(uid)
   await Promise.all([host.cgroups.remove(podCgroup(pod)), devices.release(uid)])
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { type TestNode, testNode } from './testing/test-node.ts'
-import { type Hint, hintsFor, maskOf, mergeHints, type TopologyPolicy } from './topology.ts'
+import { mergeHints, type TopologyPolicy } from './topology.ts'
+import { type Hint, hintsFor, maskOf } from './topology-hints.ts'
 
 const hint = (nodes: number, preferred: boolean): Hint => ({ nodes, preferred })
 

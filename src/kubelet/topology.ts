@@ -4,50 +4,20 @@
 import { podRequests } from '../api/core/pod-resources.ts'
 import type { Cpus } from './cpus.ts'
 import type { Devices } from './devices.ts'
+import type { MemoryDraft, NumaMemory } from './numa-memory.ts'
 import { amount } from './resources.ts'
+import { better, type Hint, hintsFor, maskOf, size } from './topology-hints.ts'
 import { type Container, isSidecar, lastingContainers, type Pod } from './types.ts'
 
 export const topologyPolicies = ['none', 'best-effort', 'restricted', 'single-numa-node'] as const
 export type TopologyPolicy = (typeof topologyPolicies)[number]
 export type TopologyScope = 'container' | 'pod'
 
-export interface Hint {
-  readonly nodes: number
-  /** No smaller set could ever give as much. */
-  readonly preferred: boolean
-}
 export interface Merged {
   /** Undefined: it does not matter. */
   readonly nodes: number | undefined
   readonly admit: boolean
 }
-
-function size(nodes: number): number {
-  let count = 0
-  for (let rest = nodes; rest !== 0; rest &= rest - 1) count++
-  return count
-}
-export const maskOf = (nodes: Iterable<number>): number => [...nodes].reduce((mask, node) => mask | (1 << node), 0)
-
-/** Sets of the nodes in `all` that have `needed` free now. */
-export function hintsFor(
-  all: number,
-  needed: number,
-  capacityIn: (nodes: number) => number,
-  freeIn: (nodes: number) => number,
-): readonly Hint[] {
-  const sets: number[] = []
-  // Every subset, from the whole down.
-  for (let nodes = all; nodes > 0; nodes = (nodes - 1) & all) sets.push(nodes)
-  const least = Math.min(...sets.filter((nodes) => capacityIn(nodes) >= needed).map(size))
-  return sets
-    .filter((nodes) => freeIn(nodes) >= needed)
-    .map((nodes) => ({ nodes, preferred: size(nodes) === least }))
-    .sort(better)
-}
-/** Preferred first, then the fewest nodes, then the first ones. */
-const better = (a: Hint, b: Hint): number =>
-  Number(b.preferred) - Number(a.preferred) || size(a.nodes) - size(b.nodes) || a.nodes - b.nodes
 
 /** `hints`: of each resource that cares. */
 export function mergeHints(policy: TopologyPolicy, all: number, hints: readonly (readonly Hint[])[]): Merged {
@@ -76,7 +46,15 @@ export interface TopologyOptions {
   /** Numbers of the machine's NUMA nodes. */
   readonly nodes: readonly number[]
   readonly cpus: Cpus
+  readonly memory: NumaMemory
   readonly devices: Devices
+}
+
+/** What is asked for, and what containers of the pod that come before have taken already. */
+interface Placing {
+  readonly wanted: (resource: string) => number
+  readonly taken: ReadonlySet<number>
+  readonly memory: MemoryDraft
 }
 
 export class Topology {
@@ -91,9 +69,14 @@ export class Topology {
     if (policy === 'none') return found
     const { initContainers = [] } = pod.spec
     const every = lastingContainers(pod.spec)
+    const draft = this.#options.memory.draft(pod)
     if (scope === 'pod') {
       const requests = podRequests(pod.spec)
-      const { nodes, admit } = this.#merge(pod, every, (name) => amount(requests, name), new Set())
+      const { nodes, admit } = this.#merge(pod, every, {
+        wanted: (name) => amount(requests, name),
+        taken: new Set(),
+        memory: draft,
+      })
       if (!admit) return undefined
       if (nodes !== undefined) for (const { name } of every) found.set(name, nodes)
       return found
@@ -103,22 +86,18 @@ export class Topology {
     for (const container of every) {
       const { requests, limits } = container.resources ?? {}
       const of = (name: string) => amount({ ...limits, ...requests }, name)
-      const { nodes, admit } = this.#merge(pod, [container], of, taken)
+      const { nodes, admit } = this.#merge(pod, [container], { wanted: of, taken, memory: draft })
       if (!admit) return undefined
       if (nodes === undefined) continue
       found.set(container.name, nodes)
       if (initContainers.includes(container) && !isSidecar(container)) continue
       for (const cpu of this.#options.cpus.wouldTake(pod, container, nodes, taken)) taken.add(cpu)
+      draft.take(container, nodes)
     }
     return found
   }
 
-  #merge(
-    pod: Pod,
-    containers: readonly Container[],
-    wanted: (resource: string) => number,
-    taken: ReadonlySet<number>,
-  ): Merged {
+  #merge(pod: Pod, containers: readonly Container[], { wanted, taken, memory }: Placing): Merged {
     const { policy, nodes, cpus, devices } = this.#options
     const all = maskOf(nodes)
     const hints: (readonly Hint[])[] = []
@@ -128,6 +107,8 @@ export class Topology {
       const counts = devices.countsBy(name)
       if (counts !== undefined) hints.push(hintsFor(all, wanted(name), ...counts))
     }
+    const ofMemory = memory.hints(containers)
+    if (ofMemory !== undefined) hints.push(ofMemory)
     return mergeHints(policy, all, hints)
   }
 }

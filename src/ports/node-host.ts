@@ -26,6 +26,12 @@ export interface MachineFacts {
     readonly socket: number
     readonly numaNode: number
   }[]
+  /** What each NUMA node has, for the static memory policy. */
+  readonly numaNodes: readonly {
+    readonly id: number
+    readonly memoryBytes: number
+    readonly hugepages: readonly { readonly pageSize: string; readonly bytes: number }[]
+  }[]
   /** What the kernel lacks, in words for a condition or an event ("no SCTP"). */
   readonly missing: readonly string[]
 }

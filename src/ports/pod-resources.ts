@@ -7,6 +7,13 @@ export interface DeviceSet {
   readonly deviceIds: readonly string[]
   readonly numaNodes: readonly number[]
 }
+/** Memory or huge pages from NUMA nodes. */
+export interface NumaMemorySet {
+  /** memory, hugepages-2Mi ... */
+  readonly type: string
+  readonly bytes: number
+  readonly numaNodes: readonly number[]
+}
 /** Devices of one ResourceClaim. */
 export interface ClaimSet {
   readonly claimNamespace: string
@@ -24,6 +31,7 @@ export interface ContainerHoldings {
   readonly devices: readonly DeviceSet[]
   /** CPUs that it has for itself. */
   readonly cpuIds: readonly number[]
+  readonly memory: readonly NumaMemorySet[]
   readonly claims: readonly ClaimSet[]
 }
 export interface PodHoldings {
@@ -36,7 +44,7 @@ export interface PodResources {
   /** Undefined where the node has no such pod. */
   get(namespace: string, name: string): PodHoldings | undefined
   /** All that containers can have for themselves. */
-  allocatable(): Pick<ContainerHoldings, 'devices' | 'cpuIds'>
+  allocatable(): Pick<ContainerHoldings, 'devices' | 'cpuIds' | 'memory'>
 }
 export interface PodResourcesSockets {
   /** Answers at `directory`/kubelet.sock. */

@@ -56,6 +56,7 @@ export async function simNode(world: SimWorld, name: string, options: SimNodeOpt
     addresses: [address],
     hugepages: [],
     topology: Array.from({ length: cpus }, (_, cpu) => ({ cpu, core: cpu, socket: 0, numaNode: 0 })),
+    numaNodes: [{ id: 0, memoryBytes, hugepages: [] }],
     missing: [],
   }
   return {

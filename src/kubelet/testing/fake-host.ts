@@ -36,6 +36,7 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
         addresses: ['192.168.0.10'],
         hugepages: [],
         topology: [],
+        numaNodes: [{ id: 0, memoryBytes: 2 ** 33, hugepages: [] }],
         missing: [],
         ...machine,
       }),
