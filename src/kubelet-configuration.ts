@@ -6,8 +6,10 @@ import { parseYaml } from './api/machinery/parse.ts'
 import { parseQuantity, QuantityError } from './api/machinery/quantity.ts'
 import { defaultKubeletConfig, type KubeletConfig } from './kubelet/config.ts'
 import { parseCpus } from './kubelet/cpu-list.ts'
+import { machineProblems } from './kubelet/machine-problems.ts'
 import { verificationPolicies } from './kubelet/pulled-images.ts'
 import { topologyPolicies } from './kubelet/topology.ts'
+import type { MachineFacts } from './ports/node-host.ts'
 
 export interface ReadConfiguration {
   readonly config: KubeletSettings
@@ -350,6 +352,11 @@ export function readKubeletConfiguration(content: string): ReadConfiguration {
   problems.push(...contradictions(draft))
   if (problems.length > 0) throw new KubeletConfigurationError(problems.join('\n'))
   return { config: draft, ignored }
+}
+/** Throws KubeletConfigurationError where settings do not fit the machine: before anything of a node is begun. */
+export function checkForMachine(config: KubeletSettings, machine: MachineFacts): void {
+  const problems = machineProblems({ ...defaultKubeletConfig, ...config }, machine)
+  if (problems.length > 0) throw new KubeletConfigurationError(problems.join('\n'))
 }
 function parseDocument(content: string): { readonly value: unknown; readonly duplicates: readonly string[] } {
   try {

@@ -4,7 +4,13 @@ import { isIP } from 'node:net'
 import os from 'node:os'
 import { resolve } from 'node:path'
 import { isDns1123Subdomain, isValidLabelValue, isQualifiedName } from '../api/machinery/validation.ts'
-import { KubeletConfigurationError, type KubeletSettings, readKubeletConfiguration } from '../kubelet-configuration.ts'
+import { machineFacts } from '../host/node-host.ts'
+import {
+  checkForMachine,
+  KubeletConfigurationError,
+  type KubeletSettings,
+  readKubeletConfiguration,
+} from '../kubelet-configuration.ts'
 import { type OciRuntimeChoice, ociRuntimeNames } from '../host/containerd/oci-runtimes.ts'
 import type { NodeAgentOptions } from '../node.ts'
 import { CliError, type Flag, type Invocation, note } from './command.ts'
@@ -88,7 +94,7 @@ export function nodeSettingsOf(call: Invocation): NodeSettings {
     ociRuntime: ociRuntimeOf(call.flag('oci-runtime'), runtime),
     labels: Object.fromEntries(listOf(call, 'labels').map(labelOf)),
     taints: listOf(call, 'taints').map(taintOf),
-    kubelet: { ...kubeletOf(call.flag('kubelet-config')), ...providersOf(call) },
+    kubelet: { ...kubeletOf(call.flag('kubelet-config'), runtime), ...providersOf(call) },
     ingress: {
       ...portOf('ingress-http-port', 'httpPort', call),
       ...portOf('ingress-https-port', 'httpsPort', call),
@@ -103,11 +109,12 @@ function providersOf(call: Invocation): KubeletSettings {
   return { credentialProviderConfig: resolve(config), credentialProviderBinDirectory: resolve(binDirectory) }
 }
 /** The settings in a KubeletConfiguration file. */
-function kubeletOf(path: string | undefined): NodeSettings['kubelet'] {
+function kubeletOf(path: string | undefined, runtime: NodeSettings['runtime']): NodeSettings['kubelet'] {
   if (path === undefined) return {}
   try {
     const { config, ignored } = readKubeletConfiguration(readFileSync(path, 'utf8'))
     if (ignored.length > 0) note(`cox: ${path}: passed over, as they mean nothing here: ${ignored.join(', ')}`)
+    if (runtime !== 'sim') checkForMachine(config, machineFacts(undefined))
     return config
   } catch (error) {
     if (error instanceof KubeletConfigurationError)

@@ -86,9 +86,10 @@ export async function serveHere(service: Service): Promise<number> {
     return 0
   } catch (error) {
     if (process.send === undefined || !process.connected) throw error
-    report({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
-    process.disconnect()
-    return 1
+    const failed: Report = { type: 'failed', message: error instanceof Error ? error.message : String(error) }
+    await new Promise((sent) => process.send?.(failed, sent))
+    // What was begun may still have timers, and who waits for this process waits for its end.
+    process.exit(1)
   }
 }
 

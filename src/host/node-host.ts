@@ -38,7 +38,7 @@ export function createNodeHost(options: NodeHostOptions): NodeHost {
 /** 'net.ipv4.ip_forward'; a name with a slash is taken with its dots. */
 const sysctlPath = (name: string) => join('/proc/sys', name.includes('/') ? name : name.replaceAll('.', '/'))
 
-function machineFacts(address: string | undefined): MachineFacts {
+export function machineFacts(address: string | undefined): MachineFacts {
   const memory = parseMeminfo(readFileSync('/proc/meminfo', 'utf8'))
   const release = /^PRETTY_NAME="?(.*?)"?$/m.exec(text('/etc/os-release'))?.[1]
   const machineId = text('/etc/machine-id') || text('/var/lib/dbus/machine-id')

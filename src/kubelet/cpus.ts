@@ -94,14 +94,9 @@ export class Cpus {
   constructor(options: CpusOptions) {
     this.#options = options
   }
-  /** Throws when the policy cannot work as configured. */
   async start(): Promise<void> {
-    const { policy, reserved, disk, file } = this.#options
+    const { policy, disk, file } = this.#options
     if (policy === 'none') return disk.remove(file)
-    if (reserved.length === 0)
-      throw new Error(
-        'the static CPU policy needs CPUs for the system: set reservedSystemCPUs, kubeReserved or systemReserved',
-      )
     const text = await disk.readFile(file)
     if (text === undefined) return this.#save()
     const saved = JSON.parse(new TextDecoder().decode(text)) as Saved

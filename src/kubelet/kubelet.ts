@@ -35,10 +35,11 @@ import { ImageCollector } from './image-gc.ts'
 import { Images } from './images.ts'
 import { kubeletRequest } from './http.ts'
 import { startLogRotation } from './log-rotation.ts'
+import { machineProblems } from './machine-problems.ts'
 import { NodeAgent } from './node-agent.ts'
 import { endForShutdown } from './node-shutdown.ts'
 import { createNodeApi } from './node-api.ts'
-import { NumaMemory, reservedMemoryProblem } from './numa-memory.ts'
+import { NumaMemory } from './numa-memory.ts'
 import { ObjectCache } from './object-cache.ts'
 import { PodSet } from './pod-set.ts'
 import { podResourcesOf } from './pod-resources.ts'
@@ -106,6 +107,8 @@ async function makeContext(
   const { client, informers, runtime, disk, host, prober, clock, random, log, nodeName } = options
   const config: KubeletConfig = { ...defaultKubeletConfig, ...options.config }
   const [machine, version, runtimeFeatures] = await Promise.all([host.facts(), runtime.version(), runtime.features()])
+  const problems = machineProblems(config, machine)
+  if (problems.length > 0) throw new Error(problems.join('; '))
   const text = async (path: string) => new TextDecoder().decode((await disk.readFile(path)) ?? new Uint8Array())
   const [resolvConf, nodeHostsFile] = await Promise.all([text(config.resolvConf), text('/etc/hosts')])
   const recorder = createEventRecorder({ client, clock, log, component: 'kubelet', host: nodeName })
@@ -181,7 +184,6 @@ async function makeContext(
     memoryManagerPolicy: config.memoryManagerPolicy,
     reservedMemory: config.reservedMemory,
     numaNodes: machine.numaNodes,
-    problem: reservedMemoryProblem(config, machine),
     disk,
     log,
     file: `${config.rootDirectory}/memory_manager_state`,
@@ -263,6 +265,7 @@ async function releaseOrphanedClaims({ deviceClaims, log }: KubeletContext, set:
     })
 }
 
+/** Rejects where the configuration does not fit the machine (machineProblems), or the runtime cannot be asked. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const { informers, nodeName } = options
   let podSet: PodSet | undefined

@@ -78,8 +78,6 @@ type PodBlocks = ReadonlyMap<string, readonly MemoryBlock[]>
 
 export interface NumaMemoryOptions extends Pick<KubeletConfig, 'memoryManagerPolicy' | 'reservedMemory'> {
   readonly numaNodes: MachineFacts['numaNodes']
-  /** Why the policy cannot work as configured. */
-  readonly problem: string | undefined
   readonly disk: Disk
   readonly log: Log
   readonly file: string
@@ -102,11 +100,9 @@ export class NumaMemory {
     this.#options = options
     this.#empty = emptyNodeMap(options.numaNodes, options.reservedMemory)
   }
-  /** Throws when the policy cannot work as configured. */
   async start(): Promise<void> {
-    const { memoryManagerPolicy, disk, file, problem } = this.#options
+    const { memoryManagerPolicy, disk, file } = this.#options
     if (memoryManagerPolicy === 'None') return disk.remove(file)
-    if (problem !== undefined) throw new Error(`the static memory policy cannot work: reservedMemory: ${problem}`)
     const text = await disk.readFile(file)
     if (text === undefined) return this.#save()
     const saved = JSON.parse(new TextDecoder().decode(text)) as Saved
