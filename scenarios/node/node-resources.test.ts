@@ -1,5 +1,6 @@
-// What a node gives and what it keeps: CPUs of one's own, devices of a plugin over its real socket, and a disk that fills up,
-// on a small file system of its own. The node's settings come from a KubeletConfiguration file.
+// What a node gives and what it keeps: CPUs and memory of one's own, devices of a plugin over its real socket, a disk that fills
+// up, on a small file system of its own, and memory and process ids that run short. The node's settings come from a
+// KubeletConfiguration file.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -9,6 +10,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { configMaps } from '../../src/api/core/config-map.ts'
 import { nodes } from '../../src/api/core/node.ts'
+import { events } from '../../src/api/core/event.ts'
 import { type Pod, pods } from '../../src/api/core/pod.ts'
 import { serviceAccounts } from '../../src/api/core/service-account.ts'
 import { ApiError } from '../../src/api/machinery/errors.ts'
@@ -29,11 +31,12 @@ import { podOf } from './pods.ts'
 const config = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 cpuManagerPolicy: static
-kubeReserved: {cpu: "1"}
-evictionHard: {nodefs.available: 40%, nodefs.inodesFree: 40%}
+kubeReserved: {cpu: "1", memory: 64Mi}
 evictionPressureTransitionPeriod: 1s
 imageMinimumGCAge: 1h
 `
+const diskThresholds = 'evictionHard: {nodefs.available: 40%, nodefs.inodesFree: 40%}\n'
+const staticMemory = 'memoryManagerPolicy: Static\nreservedMemory: [{numaNode: 0, limits: {memory: 64Mi}}]\n'
 const hugepages = '/sys/kernel/mm/hugepages'
 const cores = execFileSync('nproc', { encoding: 'utf8' }).trim()
 
@@ -52,20 +55,17 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     execFileSync('truncate', ['-s', '600M', image])
     execFileSync('mkfs.ext4', ['-q', '-N', '8000', image])
     execFileSync('mount', ['-o', 'loop', image, cluster.dataDir])
-    const file = join(folder, 'kubelet.yaml')
     urls = createServer((_, response) => {
       response.end(manifest ?? '')
     })
     await new Promise<void>((done) => urls.listen(0, '127.0.0.1', done))
     const { port } = urls.address() as AddressInfo
-    writeFileSync(file, `${config}staticPodURL: http://127.0.0.1:${port}/pods.yaml\nhttpCheckFrequency: 1s\n`)
-    const up = ['up', '--detach', '--yes', '--listen', '127.0.0.1:0', '--kubelet-config', file]
-    const { code, stderr } = await cluster.run(up)
-    if (code !== 0) throw new Error(stderr)
+    await up(
+      `${config}${diskThresholds}${staticMemory}staticPodURL: http://127.0.0.1:${port}/pods.yaml\nhttpCheckFrequency: 1s\n`,
+    )
     const archive = join(folder, 'busybox.tar')
     writeFileSync(archive, await busyboxArchive())
     await cluster.run(['image', 'load', archive])
-    client = clientOf(cluster.dataDir)
     const end = Date.now() + 60_000
     while ((await client.resource(serviceAccounts).find('default', 'default')) === undefined && Date.now() < end)
       await new Promise((done) => setTimeout(done, 100))
@@ -79,6 +79,14 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     rmSync(folder, { recursive: true })
   })
 
+  const up = async (settings: string) => {
+    const file = join(folder, 'kubelet.yaml')
+    writeFileSync(file, settings)
+    const args = ['up', '--detach', '--yes', '--listen', '127.0.0.1:0', '--kubelet-config', file]
+    const { code, stderr } = await cluster.run(args)
+    if (code !== 0) throw new Error(stderr)
+    client = clientOf(cluster.dataDir)
+  }
   const run = async (name: string, line: string, container: object = {}, spec: object = {}) => {
     const c = {
       name: 'c',
@@ -107,7 +115,7 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
       )
       .toBe(status)
 
-  it('gives a container whole CPUs of its own, and the others what is left', async () => {
+  it('gives a container whole CPUs and memory of its own, and the others what is left', async () => {
     const limits = { cpu: '1', memory: '20Mi' }
     const list = "grep Cpus_allowed_list /proc/self/status | tr -d '\\n' | cut -f2"
     await run('own', `${says(list)}; sleep 100000`, { resources: { limits } })
@@ -120,7 +128,13 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     const { pods: told } = await resources.call(podResourcesApi.list, {})
     resources.close()
     expect(told.find((pod) => pod.name === 'own')?.containers).toEqual([
-      { name: 'c', devices: [], cpuIds: [1], claims: [] },
+      {
+        name: 'c',
+        devices: [],
+        cpuIds: [1],
+        memory: [{ memoryType: 'memory', size: 20 * 2 ** 20, topology: { nodes: [{ id: 0 }] } }],
+        claims: [],
+      },
     ])
     await client.resource(pods).delete('own', 'default')
   })
@@ -244,4 +258,66 @@ describe.runIf(able && Number(cores) > 1)('what a node has', () => {
     await run('afterwards', says('echo fine'))
     await podIs('afterwards', said, 'fine\n')
   })
+
+  const nodeSays = async (type: string) => {
+    const [node] = (await client.resource(nodes).list()).items
+    const { status, reason } = node?.status.conditions?.find((c) => c.type === type) ?? {}
+    return [status, reason, ...(node?.spec.taints ?? []).map((t) => `${t.key}:${t.effect}`)]
+  }
+  /** When a pod was thrown out; undefined while it runs. */
+  const evictedAt = ({ status }: Pod) =>
+    status.conditions?.find((c) => c.type === 'DisruptionTarget' && c.status === 'True')?.lastTransitionTime
+  // Thresholds that no machine keeps: what else runs on it does not matter, and whoever is left out goes in its turn.
+  it.each([
+    [
+      'memory',
+      'memory.available',
+      'Memory',
+      'dd if=/dev/zero of=/big/zeros bs=1M count=60; ',
+      /Container c was using \S+, request is 1Mi, has larger consumption of memory\. /,
+    ],
+    [
+      'pids',
+      'pid.available',
+      'PID',
+      'i=0; while [ $i -lt 20 ]; do sleep 100000 & i=$((i+1)); done; ',
+      /available: \d+\. $/,
+    ],
+  ] as const)(
+    'throws out the pod that has most of what is short of %s first',
+    async (resource, signal, type, line, told) => {
+      const condition = `${type}Pressure`
+      const taint = `node.kubernetes.io/${type.toLowerCase()}-pressure:NoSchedule`
+      const big = { name: 'big', emptyDir: { medium: 'Memory' } }
+      const mine = { volumeMounts: [{ name: 'big', mountPath: '/big' }], resources: { requests: { memory: '1Mi' } } }
+      await run(`greedy-${resource}`, `${line}exec sleep 100000`, mine, { volumes: [big] })
+      await run(`modest-${resource}`, 'exec sleep 100000')
+      await run(`needed-${resource}`, 'exec sleep 100000', {}, { priorityClassName: 'system-node-critical' })
+      for (const name of ['greedy', 'modest', 'needed'])
+        await podIs(`${name}-${resource}`, (p) => p.status.phase, 'Running')
+      await cluster.kill()
+      await up(`${config}evictionHard: {${signal}: 100%}\n`)
+      const enough = type === 'PID' ? 'KubeletHasSufficientPID' : 'KubeletHasSufficientMemory'
+      await expect
+        .poll(() => nodeSays(condition), { timeout: 120_000 })
+        .toEqual(['True', enough.replace('Sufficient', 'Insufficient'), taint])
+      await podIs(`greedy-${resource}`, (p) => [p.status.phase, p.status.reason], ['Failed', 'Evicted'])
+      const greedy = await client.resource(pods).get(`greedy-${resource}`, 'default')
+      const modest = await client.resource(pods).get(`modest-${resource}`, 'default')
+      const message = new RegExp(`^The node was low on resource: ${resource}\\. Threshold quantity: \\S+, available: `)
+      expect(greedy.status.message).toMatch(message)
+      expect(greedy.status.message).toMatch(told)
+      expect((evictedAt(modest) ?? 'later') > (evictedAt(greedy) ?? '')).toBe(true)
+      const [evicted] = (await client.resource(events).list()).items.filter(
+        (e) => e.involvedObject.name === greedy.metadata.name && e.reason === 'Evicted',
+      )
+      expect(evicted).toMatchObject({ type: 'Warning', message: greedy.status.message })
+      await cluster.kill()
+      await up(config)
+      await expect.poll(() => nodeSays(condition), { timeout: 120_000 }).toEqual(['False', enough])
+      expect((await client.resource(pods).get(`needed-${resource}`, 'default')).status.phase).toBe('Running')
+      for (const name of ['greedy', 'modest', 'needed'])
+        await client.resource(pods).delete(`${name}-${resource}`, 'default')
+    },
+  )
 })
