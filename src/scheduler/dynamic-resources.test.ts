@@ -136,6 +136,7 @@ test('constraints, counts, alternatives, all, taints and counters', async () => 
   const taints = [{ key: 'broken', effect: 'NoSchedule' }]
   const half = [{ counterSet: 'card', counters: { slots: { value: '1' } } }]
   await slice(c, 'n1', [gpu('a1', 'a', '8Gi'), gpu('b1', 'b', '8Gi')])
+  const pool = { name: 'n2', generation: 1, resourceSliceCount: 2 }
   await slice(
     c,
     'n2',
@@ -144,8 +145,13 @@ test('constraints, counts, alternatives, all, taints and counters', async () => 
       gpu('c1', 'c', '8Gi', { consumesCounters: half } as never),
       gpu('b3', 'b', '8Gi', { taints }),
     ],
-    { sharedCounters: [{ name: 'card', counters: { slots: { value: '1' } } }] } as never,
+    { pool },
   )
+  const counters = [{ name: 'card', counters: { slots: { value: '1' } } }]
+  await c.client.resource(resourceSlices).create({
+    metadata: { name: 'counters' },
+    spec: { driver, nodeName: 'n2', pool, sharedCounters: counters },
+  } as Input<ResourceSlice>)
   const cases: readonly (readonly [string, unknown, unknown, readonly string[] | undefined])[] = [
     // two of one model are on no node: n1 has different ones, of n2's one is tainted
     ['same', oneGpu({ count: 2 }), [{ matchAttribute: `${driver}/model` }], undefined],

@@ -72,8 +72,9 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly prepareForUpdate?: (draft: Draft<T>, old: T, context: WriteContext) => void
   /** Before an update through /status (everything but status and a few metadata fields is already carried over). */
   readonly prepareForStatusUpdate?: (draft: Draft<T>, old: T) => void
-  /** Rules that the schema cannot say; the generic metadata and schema checks ran before. */
-  readonly validate?: (object: T, context: WriteContext) => readonly FieldError[]
+  /** Rules that the schema cannot say; the generic metadata and schema checks ran before. `old` on update, for rules that
+   * leave alone what is stored already. */
+  readonly validate?: (object: T, context: WriteContext, old?: T) => readonly FieldError[]
   readonly validateUpdate?: (object: T, old: T, context: WriteContext) => readonly FieldError[]
   readonly validateStatusUpdate?: (object: T, old: T, context: WriteContext) => readonly FieldError[]
   /** CEL rules; `old` on update. Not asked where the schema's findings would make them fail for no reason of their own. */

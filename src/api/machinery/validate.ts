@@ -26,7 +26,7 @@ export function validateUpdate<T extends KubeObject>(
     validateSchema(kind.schema, object, old),
     [
       ...(kind.validateUpdate?.(named(object), named(old), context) ?? []),
-      ...(kind.validate?.(named(object), context) ?? []),
+      ...(kind.validate?.(named(object), context, named(old)) ?? []),
     ],
   )
   return withRules(kind, object, old, found)

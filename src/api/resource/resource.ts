@@ -1,13 +1,6 @@
 // resource.k8s.io/v1: DeviceClass, ResourceClaim, ResourceClaimTemplate and ResourceSlice (dynamic resource allocation).
 import { ageCell } from '../machinery/age.ts'
-import {
-  type FieldError,
-  duplicateField,
-  invalidField,
-  notSupportedField,
-  requiredField,
-  tooManyField,
-} from '../machinery/errors.ts'
+import { type FieldError, forbiddenField, invalidField } from '../machinery/errors.ts'
 import { semanticEqual } from '../machinery/equal.ts'
 import { defineKind, type TableDefinition } from '../machinery/kind.ts'
 import { kindSchema, type KubeObject, objectMeta, type ObjectOf } from '../machinery/meta.ts'
@@ -25,8 +18,9 @@ import {
 } from '../machinery/schema.ts'
 import { formatTime } from '../machinery/time.ts'
 import { inVersion, sameShape } from '../machinery/versions.ts'
-import { isDns1123Label, isDns1123Subdomain } from '../machinery/validation.ts'
+import { immutableField } from '../machinery/validation.ts'
 import { nodeSelector } from '../core/affinity.ts'
+import { validateClaimSpec, validateClaimStatus } from './claim-validation.ts'
 import {
   counterSet,
   device,
@@ -37,6 +31,7 @@ import {
   resourceClaimSpec,
   resourceClaimStatus,
 } from './devices.ts'
+import { validateClass, validateSlice } from './slice-validation.ts'
 
 const deviceClassSchema = kindSchema(`${RESOURCE}DeviceClass`, {
   spec: required(
@@ -109,57 +104,13 @@ function setClaimDefaults(spec: Draft<ResourceClaimSpec>): void {
   }
 }
 
-function validateClaimSpec(spec: ResourceClaimSpec, at: string): FieldError[] {
-  const errors: FieldError[] = []
-  const requests = spec.devices.requests ?? []
-  if (requests.length > 32) errors.push(tooManyField(`${at}.devices.requests`, requests.length, 32))
-  const modes = ['All', 'ExactCount']
-  requests.forEach((request, i) => {
-    const here = `${at}.devices.requests[${i}]`
-    for (const m of isDns1123Label(request.name)) errors.push(invalidField(`${here}.name`, request.name, m))
-    if (requests.findIndex((r) => r.name === request.name) < i)
-      errors.push(duplicateField(`${here}.name`, request.name))
-    const alternatives = request.firstAvailable ?? []
-    if ((request.exactly === undefined) === (alternatives.length === 0))
-      errors.push(
-        request.exactly === undefined
-          ? requiredField(here, 'exactly one of `exactly` or `firstAvailable` is required')
-          : invalidField(
-              here,
-              null,
-              'exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set',
-            ),
-      )
-    const each: [string, NonNullable<typeof request.exactly> | (typeof alternatives)[number]][] = [
-      ...(request.exactly === undefined
-        ? []
-        : [[`${here}.exactly`, request.exactly] as [string, NonNullable<typeof request.exactly>]]),
-      ...alternatives.map((a, j): [string, typeof a] => [`${here}.firstAvailable[${j}]`, a]),
-    ]
-    for (const [path, one] of each) {
-      if (one.deviceClassName === '') errors.push(requiredField(`${path}.deviceClassName`))
-      else
-        for (const m of isDns1123Subdomain(one.deviceClassName))
-          errors.push(invalidField(`${path}.deviceClassName`, one.deviceClassName, m))
-      if (!modes.includes(one.allocationMode ?? ''))
-        errors.push(notSupportedField(`${path}.allocationMode`, one.allocationMode, modes))
-      if (one.allocationMode === 'ExactCount' && (one.count ?? 0) <= 0)
-        errors.push(invalidField(`${path}.count`, one.count, 'must be greater than zero'))
-      if (one.allocationMode === 'All' && one.count !== undefined)
-        errors.push(invalidField(`${path}.count`, one.count, "must not be specified when allocationMode is 'All'"))
-      one.selectors?.forEach((s, j) => {
-        if (s.cel === undefined) errors.push(requiredField(`${path}.selectors[${j}].cel`))
-        else if (s.cel.expression.length > 10 * 1024)
-          errors.push({
-            type: 'FieldValueTooLong',
-            field: `${path}.selectors[${j}].cel.expression`,
-            message: 'Too long: may not be more than 10240 bytes',
-          })
-      })
-    }
-  })
-  return errors
-}
+/** Labels and annotations alone are copied into claims. */
+const validateTemplateMeta = (metadata: ResourceClaimTemplate['spec']['metadata']): FieldError[] =>
+  Object.entries(metadata ?? {}).flatMap(([field, value]) =>
+    field === 'labels' || field === 'annotations' || value === undefined || value === ''
+      ? []
+      : [forbiddenField(`spec.metadata.${field}`, 'cannot be set for a resource claim template')],
+  )
 
 const immutableSpec = (next: { readonly spec: unknown }, old: { readonly spec: unknown }): FieldError[] =>
   semanticEqual(next.spec as never, old.spec as never)
@@ -191,8 +142,7 @@ export const deviceClasses = defineKind<DeviceClass>({
   versions: beta(deviceClassSchema),
   storagePrefix: '/registry/deviceclasses',
   table: nameAndAge,
-  validate: (o) =>
-    (o.spec.selectors ?? []).length > 32 ? [tooManyField('spec.selectors', (o.spec.selectors ?? []).length, 32)] : [],
+  validate: (o, _, old) => validateClass(o, old),
 })
 export const resourceClaims = defineKind<ResourceClaim>({
   ...common,
@@ -227,8 +177,10 @@ export const resourceClaims = defineKind<ResourceClaim>({
   prepareForCreate: (draft) => {
     draft.status = {}
   },
-  validate: (o) => validateClaimSpec(o.spec, 'spec'),
+  // what is stored was right when it was written, and does not change
+  validate: (o, _, old) => (old === undefined ? validateClaimSpec(o.spec, 'spec') : []),
   validateUpdate: immutableSpec,
+  validateStatusUpdate: validateClaimStatus,
 })
 export const resourceClaimTemplates = defineKind<ResourceClaimTemplate>({
   ...common,
@@ -241,7 +193,8 @@ export const resourceClaimTemplates = defineKind<ResourceClaimTemplate>({
   storagePrefix: '/registry/resourceclaimtemplates',
   table: nameAndAge,
   setDefaults: (draft) => setClaimDefaults(draft.spec.spec),
-  validate: (o) => validateClaimSpec(o.spec.spec, 'spec.spec'),
+  validate: (o, _, old) =>
+    old === undefined ? [...validateTemplateMeta(o.spec.metadata), ...validateClaimSpec(o.spec.spec, 'spec.spec')] : [],
   validateUpdate: immutableSpec,
 })
 export const resourceSlices = defineKind<ResourceSlice>({
@@ -273,58 +226,10 @@ export const resourceSlices = defineKind<ResourceSlice>({
   },
   prepareForCreate: ({ spec }, { nowMs }) => dateTaints(spec, nowMs),
   prepareForUpdate: ({ spec }, _, { nowMs }) => dateTaints(spec, nowMs),
-  validate: ({ spec }) => {
-    const errors: FieldError[] = []
-    if (spec.driver === '') errors.push(requiredField('spec.driver'))
-    else if (spec.driver.length > 63)
-      errors.push({
-        type: 'FieldValueTooLong',
-        field: 'spec.driver',
-        message: 'Too long: may not be more than 63 bytes',
-      })
-    if (spec.pool.name === '') errors.push(requiredField('spec.pool.name'))
-    if (spec.pool.resourceSliceCount <= 0)
-      errors.push(
-        invalidField('spec.pool.resourceSliceCount', spec.pool.resourceSliceCount, 'must be greater than zero'),
-      )
-    if (spec.pool.generation < 0)
-      errors.push(invalidField('spec.pool.generation', spec.pool.generation, 'must be greater than or equal to zero'))
-    const places = [
-      spec.nodeName !== undefined && spec.nodeName !== '',
-      spec.nodeSelector !== undefined,
-      spec.allNodes === true,
-      spec.perDeviceNodeSelection === true,
-    ].filter(Boolean).length
-    if (places !== 1)
-      errors.push(
-        places === 0
-          ? requiredField(
-              'spec',
-              'exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required',
-            )
-          : invalidField(
-              'spec',
-              null,
-              'exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set',
-            ),
-      )
-    const devices = spec.devices ?? []
-    if (devices.length > 128) errors.push(tooManyField('spec.devices', devices.length, 128))
-    devices.forEach((d, i) => {
-      for (const m of isDns1123Label(d.name)) errors.push(invalidField(`spec.devices[${i}].name`, d.name, m))
-      if (devices.findIndex((o) => o.name === d.name) < i)
-        errors.push(duplicateField(`spec.devices[${i}].name`, d.name))
-    })
-    return errors
-  },
-  validateUpdate: (next, old) => {
-    const errors: FieldError[] = []
-    if (next.spec.driver !== old.spec.driver)
-      errors.push(invalidField('spec.driver', next.spec.driver, 'field is immutable'))
-    if (next.spec.nodeName !== old.spec.nodeName)
-      errors.push(invalidField('spec.nodeName', next.spec.nodeName, 'field is immutable'))
-    if (next.spec.pool.name !== old.spec.pool.name)
-      errors.push(invalidField('spec.pool.name', next.spec.pool.name, 'field is immutable'))
-    return errors
-  },
+  validate: validateSlice,
+  validateUpdate: ({ spec }, { spec: old }) => [
+    ...immutableField('spec.driver', spec.driver, spec.driver === old.driver),
+    ...immutableField('spec.nodeName', spec.nodeName, spec.nodeName === old.nodeName),
+    ...immutableField('spec.pool.name', spec.pool.name, spec.pool.name === old.pool.name),
+  ],
 })

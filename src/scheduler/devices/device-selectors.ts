@@ -1,23 +1,10 @@
-// CEL expressions over devices (KEP-4381): `device.driver`, `device.attributes["domain"].name`, `device.capacity["domain"].name`.
-import { type CelProgram, compileCel } from '../../api/machinery/cel.ts'
+// Asks CEL expressions about devices (KEP-4381), each about each device once.
 import { celQuantity, celVersion } from '../../api/machinery/cel/kubernetes.ts'
-import { bool, type CelType, dyn, mapOf, opaque, string } from '../../api/machinery/cel/types.ts'
 import { CelError, ListValue, MapValue, type Result, type Value } from '../../api/machinery/cel/values.ts'
+import { deviceSelectorProgram } from '../../api/resource/device-cel.ts'
 import type { Device } from '../../api/resource/pools.ts'
 
 type Attribute = NonNullable<Device['attributes']>[string]
-
-const deviceFields: Readonly<Record<string, CelType>> = {
-  driver: string,
-  attributes: mapOf(string, mapOf(string, dyn)),
-  capacity: mapOf(string, mapOf(string, opaque('kubernetes.Quantity'))),
-  allowMultipleAllocations: bool,
-}
-const deviceType: CelType = {
-  kind: 'object',
-  name: 'kubernetes.DRADevice',
-  field: (name) => (Object.hasOwn(deviceFields, name) ? deviceFields[name] : undefined),
-}
 
 /** A domain that a device does not know reads as one without names, so that expressions fail on the name alone. */
 class Domains extends MapValue {
@@ -78,18 +65,6 @@ const valueOf = (device: Device, driver: string): Value =>
     ['allowMultipleAllocations', device.allowMultipleAllocations ?? false],
   ])
 
-const remembered = 1024
-const programs = new Map<string, CelProgram | string>()
-function programOf(expression: string): CelProgram | string {
-  let program = programs.get(expression)
-  if (program === undefined) {
-    const compiled = compileCel(expression, { variables: { device: deviceType }, result: bool })
-    program = compiled.ok ? compiled.program : compiled.error
-    if (programs.size >= remembered) programs.clear()
-    programs.set(expression, program)
-  }
-  return program
-}
 const values = new WeakMap<Device, Value>()
 const answers = new WeakMap<Device, Map<string, boolean | Error>>()
 
@@ -102,7 +77,7 @@ export function selects(expression: string, device: Device, driver: string): boo
   return answer
 }
 function evaluate(expression: string, device: Device, driver: string): boolean | Error {
-  const program = programOf(expression)
+  const program = deviceSelectorProgram(expression)
   if (typeof program === 'string') return new Error(`CEL compile error: ${program}`)
   let value = values.get(device)
   if (value === undefined) values.set(device, (value = valueOf(device, driver)))
