@@ -1,12 +1,12 @@
 // The finer print of a Pod on real containers: units of resources, hooks, grace of probes, names, the whole downward API,
 // runtime classes, bandwidth, ConfigMaps and Secrets to the last mode bit.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, it } from 'vitest'
+import { afterAll, beforeAll, describe, type ExpectStatic, it } from 'vitest'
 import { type Kubectl, kubectlCluster, restarts } from '../kubectl/cluster.ts'
-import { able } from '../kubectl/binary.ts'
+import { able, kubectlFile } from '../kubectl/binary.ts'
 import { podOf } from './pods.ts'
 
 describe.runIf(able).concurrent('the finer print of a pod', () => {
@@ -99,6 +99,75 @@ describe.runIf(able).concurrent('the finer print of a pod', () => {
     )
     await k.podIs('stubborn', (p) => restarts(p) > 0)
     await k.ok(['delete', 'pod', 'stubborn', '--grace-period=1'])
+  })
+  /** An attach whose input stays open until it is ended; `saw` waits until it printed something. */
+  const attached = (...args: readonly string[]) => {
+    const child = spawn(kubectlFile, ['attach', ...args], { env: { ...process.env, ...k.env }, stdio: 'pipe' })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const ended = new Promise<number | null>((done) => child.on('close', done))
+    return {
+      type: (text: string) => child.stdin.write(text),
+      close: () => child.stdin.end(),
+      saw: (what: string, expect: ExpectStatic) =>
+        expect.poll(() => output, { timeout: 120_000, interval: 50 }).toContain(what),
+      ended,
+      async leave() {
+        child.kill()
+        await ended
+      },
+    }
+  }
+  it('P4, P16: attach speaks to the main process: several at once, and whoever comes later', async ({ expect }) => {
+    const reads = 'while read line; do echo "got $line"; done; echo over; exec sleep 100000'
+    await k.apply(podOf('listens', { c: `stdin: true\ncommand: [sh, -c, '${reads}']` }))
+    await k.ready('listens')
+    const [one, two] = [attached('-i', 'listens'), attached('-i', 'listens')]
+    one.type('first\n')
+    await one.saw('got first', expect)
+    two.type('second\n')
+    // What the process prints goes to both.
+    for (const each of [one, two]) await each.saw('got second', expect)
+    await one.leave()
+    two.type('third\n')
+    await two.saw('got third', expect)
+    await two.leave()
+    const three = attached('-i', 'listens')
+    three.type('fourth\n')
+    await three.saw('got fourth', expect)
+    await three.leave()
+    // Input that is not for one attach alone stays open.
+    expect(await k.ok(['logs', 'listens'])).toBe('got first\ngot second\ngot third\ngot fourth\n')
+    expect(restarts(await k.pod('listens'))).toBe(0)
+  })
+  it('P4, P16: stdinOnce ends with the first attach; run -i --rm has the exit code', async ({ expect }) => {
+    await k.apply(podOf('once', { c: 'stdin: true\nstdinOnce: true\ncommand: [wc, -c]' }, 'restartPolicy: Never'))
+    await k.podIs('once', (p) => p.status.phase === 'Running')
+    expect(await k.ok(['attach', '-i', 'once'], 'x'.repeat(100_000))).toBe('100000\n')
+    await k.podIs('once', (p) => p.status.phase === 'Succeeded')
+    const run = ['run', 'asked', '-i', '--rm', '--restart=Never', '--image=busybox', '--image-pull-policy=IfNotPresent']
+    const { code, stdout } = await k.run([...run, '--', 'sh', '-c', 'read word; echo "said $word"; exit 5'], 'hello\n')
+    expect(stdout).toContain('said hello\n')
+    expect(code).toBe(5)
+    expect((await k.run(['get', 'pod', 'asked'])).stderr).toContain('NotFound')
+  })
+  it('P4, P16: attach to a terminal', async ({ expect }) => {
+    await k.apply(podOf('terminal', { c: 'stdin: true\ntty: true\ncommand: [sh]' }, 'restartPolicy: Never'))
+    await k.podIs('terminal', (p) => p.status.phase === 'Running')
+    const line = [kubectlFile, 'attach', '-it', 'terminal'].join(' ')
+    const child = spawn('script', ['-qefc', line, '/dev/null'], { env: { ...process.env, ...k.env }, stdio: 'pipe' })
+    let output = ''
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const ended = new Promise<number | null>((done) => child.on('close', done))
+    const shows = (what: RegExp) => expect.poll(() => output, { timeout: 120_000 }).toMatch(what)
+    await shows(/try pressing enter/)
+    child.stdin.write('tty; echo $((6 * 7))\n')
+    await shows(/\/dev\/pts\/0\r\n42\r\n/)
+    child.stdin.write('exit 3\n')
+    await ended
+    const { status } = await k.podIs('terminal', (p) => p.status.phase === 'Failed')
+    expect(status.containerStatuses?.[0]?.state?.terminated?.exitCode).toBe(3)
   })
   it('P20: every field of the downward API, by environment and by file', async ({ expect }) => {
     const fields = [
