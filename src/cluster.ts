@@ -164,6 +164,7 @@ export async function startCluster(ports: ClusterPorts, options: ClusterOptions 
         clock,
         random,
         log: log.child({ component: 'scheduler' }),
+        ...(ports.outgoing === undefined ? {} : { outgoing: ports.outgoing }),
         ...options.schedulerSettings,
       })
       scheduler = started

@@ -33,6 +33,36 @@ profiles:
   expect(settings.profiles[0]?.pluginConfig?.[0]?.args).toMatchObject({ scoringStrategy: { type: 'MostAllocated' } })
   expect((await read('')).profiles).toEqual([{ schedulerName: 'default-scheduler' }])
 })
+it('reads extenders, with the files they name; what they answer for is not counted by the scheduler', async () => {
+  const text = `
+extenders:
+- urlPrefix: https://127.0.0.1:1/x
+  filterVerb: filter
+  weight: 3
+  httpTimeout: 1m
+  enableHTTPS: true
+  managedResources: [{name: a.com/x, ignoredByScheduler: true}, {name: a.com/y}]
+  tlsConfig: {certFile: cert.pem, keyData: a2V5, serverName: ext}
+`
+  const settings = await readSchedulerConfiguration(
+    head + text,
+    () => Promise.resolve([]),
+    (path) => `text of ${path}`,
+  )
+  expect(settings.extenders).toEqual([
+    {
+      urlPrefix: 'https://127.0.0.1:1/x',
+      filterVerb: 'filter',
+      weight: 3,
+      timeoutMs: 60_000,
+      managedResources: ['a.com/x', 'a.com/y'],
+      tls: { insecure: true, serverName: 'ext', client: { certificatePem: 'text of cert.pem', keyPem: 'key' } },
+    },
+  ])
+  expect(settings.profiles[0]?.pluginConfig).toEqual([
+    { name: 'NodeResourcesFit', args: { ignoredResources: ['a.com/x'] } },
+  ])
+})
 it.each([
   ['profiles: [{schedulerName: a, plugin: {}}]', 'unknown field "profiles[0].plugin"'],
   [
@@ -42,7 +72,25 @@ it.each([
   ['profiles: [{}, {schedulerName: b}]', 'profiles[0].schedulerName: Required value'],
   ['percentageOfNodesToScore: 101', 'percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]'],
   ['podInitialBackoffSeconds: 20', 'podMaxBackoffSeconds: Invalid value: 10'],
-  ['extenders: []', 'extenders: Forbidden: webhook extenders are not called'],
+  ['extenders: [{}]', 'extenders[0].urlPrefix: Required value'],
+  [
+    'extenders: [{urlPrefix: "ftp://a"}]',
+    'extenders[0].urlPrefix: Invalid value: "ftp://a": must be an http or https URL',
+  ],
+  [
+    'extenders: [{urlPrefix: "http://a", prioritizeVerb: p}]',
+    'extenders[0].weight: Invalid value: 0: must have a positive weight applied to it',
+  ],
+  [
+    'extenders: [{urlPrefix: "http://a", bindVerb: b}, {urlPrefix: "http://b", bindVerb: b}]',
+    'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind',
+  ],
+  [
+    'extenders: [{urlPrefix: "http://a", managedResources: [{name: a.com/x}, {name: a.com/x}, {name: cpu}]}]',
+    'extenders[0].managedResources[1].name: Invalid value: "a.com/x": duplicate extender managed resource name',
+  ],
+  ['extenders: [{urlPrefix: "http://a", httpTimeout: soon}]', 'extenders[0].httpTimeout: Invalid value: "soon"'],
+  ['extenders: [{urlPrefix: "http://a", tlsConfig: {caFile: none.pem}}]', 'extenders[0].tlsConfig.caFile: none.pem'],
   [
     'profiles: [{plugins: {filter: {enabled: [{name: Nope}]}}}]',
     'profiles[0].plugins.filter.enabled[0].name: Invalid value: "Nope": there is no such plugin',

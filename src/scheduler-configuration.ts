@@ -19,6 +19,9 @@ import {
   optional,
   string,
 } from './api/machinery/schema.ts'
+import { isExtendedResource } from './api/core/resource-validation.ts'
+import { parseDuration } from './api/machinery/duration.ts'
+import type { ExtenderSettings } from './scheduler/extenders/extender.ts'
 import type { PluginFactory } from './scheduler/framework.ts'
 import { defaultPlugins } from './scheduler/plugins/all.ts'
 import { defaultSchedulerName, extensionPoints, type SchedulerProfile } from './scheduler/profiles.ts'
@@ -30,6 +33,7 @@ export interface SchedulerSettings {
   readonly percentageOfNodesToScore?: number
   readonly podInitialBackoffMs?: number
   readonly podMaxBackoffMs?: number
+  readonly extenders?: readonly ExtenderSettings[]
 }
 
 const pluginSetting = object('', { name: optional(0, string()), weight: optional(0, int32()) })
@@ -44,6 +48,36 @@ const profile = object('', {
   plugins: optional(0, object('', Object.fromEntries(points.map((point) => [point, optional(0, pluginSet)])))),
   pluginConfig: optional(0, array(object('', { name: optional(0, string()), args: optional(0, any()) }))),
 })
+const extender = object('', {
+  urlPrefix: optional(0, string()),
+  filterVerb: optional(0, string()),
+  preemptVerb: optional(0, string()),
+  prioritizeVerb: optional(0, string()),
+  bindVerb: optional(0, string()),
+  weight: optional(0, int64()),
+  enableHTTPS: optional(0, boolean()),
+  httpTimeout: optional(0, string()),
+  nodeCacheCapable: optional(0, boolean()),
+  ignorable: optional(0, boolean()),
+  managedResources: optional(
+    0,
+    array(object('', { name: optional(0, string()), ignoredByScheduler: optional(0, boolean()) })),
+  ),
+  tlsConfig: optional(
+    0,
+    object('', {
+      insecure: optional(0, boolean()),
+      serverName: optional(0, string()),
+      certFile: optional(0, string()),
+      keyFile: optional(0, string()),
+      caFile: optional(0, string()),
+      certData: optional(0, string()),
+      keyData: optional(0, string()),
+      caData: optional(0, string()),
+    }),
+  ),
+})
+type ExtenderConfig = Infer<typeof extender>
 const schema = object('', {
   apiVersion: optional(0, string()),
   kind: optional(0, string()),
@@ -52,7 +86,7 @@ const schema = object('', {
   podMaxBackoffSeconds: optional(0, int64()),
   profiles: optional(0, array(profile)),
   pluginModules: optional(0, array(string())),
-  extenders: optional(0, any()),
+  extenders: optional(0, array(extender)),
   // Understood, and without meaning where scheduler and API server are one program.
   parallelism: optional(0, int32()),
   leaderElection: optional(0, any()),
@@ -144,16 +178,43 @@ function validateProfile(one: Profile, known: ReadonlySet<string> | undefined, a
   })
   return errors
 }
+function validateExtenders(extenders: readonly ExtenderConfig[]): FieldError[] {
+  const errors: FieldError[] = []
+  const seen = new Set<string>()
+  extenders.forEach(({ urlPrefix = '', prioritizeVerb, weight = 0, httpTimeout, managedResources, tlsConfig }, i) => {
+    const at = `extenders[${i}]`
+    if (urlPrefix === '') errors.push(requiredField(`${at}.urlPrefix`))
+    else if (!/^https?:\/\/[^/]/.test(urlPrefix) || !URL.canParse(urlPrefix))
+      errors.push(invalidField(`${at}.urlPrefix`, urlPrefix, 'must be an http or https URL'))
+    if (prioritizeVerb && weight <= 0)
+      errors.push(invalidField(`${at}.weight`, weight, 'must have a positive weight applied to it'))
+    if (httpTimeout !== undefined && !((parseDuration(httpTimeout) ?? -1) >= 0))
+      errors.push(invalidField(`${at}.httpTimeout`, httpTimeout, 'must be a duration such as 5s'))
+    managedResources?.forEach(({ name = '' }, j) => {
+      const where = `${at}.managedResources[${j}].name`
+      if (!isExtendedResource(name))
+        errors.push(invalidField(where, name, "doesn't follow extended resource name standard"))
+      if (seen.has(name)) errors.push(invalidField(where, name, 'duplicate extender managed resource name'))
+      seen.add(name)
+    })
+    const { certFile, certData = certFile, keyFile, keyData = keyFile } = tlsConfig ?? {}
+    if ((certData === undefined) !== (keyData === undefined))
+      errors.push(invalidField(`${at}.tlsConfig`, null, 'a client certificate needs both a certificate and a key'))
+  })
+  const binders = extenders.filter(({ bindVerb }) => bindVerb).length
+  if (binders > 1)
+    errors.push(
+      invalidField('extenders', `found ${binders} extenders implementing bind`, 'only one extender can implement bind'),
+    )
+  return errors
+}
 function validate(config: Configuration): FieldError[] {
   const errors = percentAt(config.percentageOfNodesToScore, 'percentageOfNodesToScore')
   const { podInitialBackoffSeconds: initial = 1, podMaxBackoffSeconds: most = 10, profiles } = config
   if (initial <= 0) errors.push(invalidField('podInitialBackoffSeconds', initial, 'must be greater than 0'))
   if (most < initial)
     errors.push(invalidField('podMaxBackoffSeconds', most, 'must be greater than or equal to podInitialBackoffSeconds'))
-  if (config.extenders !== undefined)
-    errors.push(
-      forbiddenField('extenders', 'webhook extenders are not called; write a plugin and name it in pluginModules'),
-    )
+  errors.push(...validateExtenders(config.extenders ?? []))
   if (profiles !== undefined && profiles.length === 0) errors.push(requiredField('profiles', 'at least one is needed'))
   const names = new Set<string>()
   profiles?.forEach((one, i) => {
@@ -172,18 +233,64 @@ const configurations: ConfigKind<Configuration> = {
   validate,
 }
 
+const noFiles = (path: string): string => {
+  throw new ConfigError(`${path}: there are no files here`)
+}
+/** Resources that an extender answers for are none of NodeResourcesFit's business. */
+function leavingOut(profile: Profile, resources: readonly string[]): Profile {
+  if (resources.length === 0) return profile
+  const name = 'NodeResourcesFit'
+  const others = (profile.pluginConfig ?? []).filter((one) => one.name !== name)
+  const args = (profile.pluginConfig?.find((one) => one.name === name)?.args ?? {}) as {
+    readonly ignoredResources?: readonly string[]
+  }
+  const ignoredResources = [...(args.ignoredResources ?? []), ...resources]
+  return { ...profile, pluginConfig: [...others, { name, args: { ...args, ignoredResources } as never }] }
+}
+function extenderSettings(config: ExtenderConfig, at: string, readFile: (path: string) => string): ExtenderSettings {
+  const { urlPrefix = '', httpTimeout, managedResources, tlsConfig = {}, enableHTTPS, ...rest } = config
+  const pem = (field: 'cert' | 'key' | 'ca'): string | undefined => {
+    const [data, file] = [tlsConfig[`${field}Data`], tlsConfig[`${field}File`]]
+    // Boundary: a file that cannot be read is the configuration's fault.
+    try {
+      return data === undefined ? file && readFile(file) : atob(data)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      throw new ConfigError(`${at}.tlsConfig.${field}${data === undefined ? 'File' : 'Data'}: ${why}`)
+    }
+  }
+  const [certificatePem, keyPem, caPem] = [pem('cert'), pem('key'), pem('ca')]
+  const { serverName } = tlsConfig
+  return {
+    ...rest,
+    urlPrefix,
+    ...(httpTimeout === undefined ? {} : { timeoutMs: parseDuration(httpTimeout) || 5000 }),
+    ...(managedResources === undefined ? {} : { managedResources: managedResources.map(({ name = '' }) => name) }),
+    tls: {
+      insecure: tlsConfig.insecure === true || (enableHTTPS === true && caPem === undefined),
+      ...(serverName === undefined ? {} : { serverName }),
+      ...(caPem === undefined ? {} : { caPem }),
+      ...(certificatePem === undefined || keyPem === undefined ? {} : { client: { certificatePem, keyPem } }),
+    },
+  } as ExtenderSettings
+}
+
 /**
  * Reads the file's text. `load` brings the plugins of a module that it names (a path as it stands there). Throws ConfigError
- * that names the field.
+ * that names the field. `readFile` reads the certificates that extenders name.
  */
 export async function readSchedulerConfiguration(
   text: string,
   load: (module: string) => Promise<readonly PluginFactory[]>,
+  readFile: (path: string) => string = noFiles,
 ): Promise<SchedulerSettings> {
   const config = readConfig(text, configurations)
   const plugins = (await Promise.all((config.pluginModules ?? []).map(load))).flat()
   const known = new Set([...defaultPlugins.map(({ factory }) => factory), ...plugins].map(({ name }) => name))
-  const profiles = config.profiles ?? [{}]
+  const ignored = (config.extenders ?? []).flatMap(({ managedResources = [] }) =>
+    managedResources.flatMap(({ name = '', ignoredByScheduler }) => (ignoredByScheduler === true ? [name] : [])),
+  )
+  const profiles = (config.profiles ?? [{}]).map((one) => leavingOut(one, ignored))
   const errors = profiles.flatMap((one, i) => validateProfile(one, known, `profiles[${i}]`))
   if (errors.length > 0) throw new ConfigError(errors.map(({ field, message }) => `${field}: ${message}`).join('; '))
   const { percentageOfNodesToScore, podInitialBackoffSeconds, podMaxBackoffSeconds } = config
@@ -192,6 +299,9 @@ export async function readSchedulerConfiguration(
       (one) => ({ ...one, schedulerName: one.schedulerName || defaultSchedulerName }) as SchedulerProfile,
     ),
     plugins,
+    ...(config.extenders === undefined
+      ? {}
+      : { extenders: config.extenders.map((one, i) => extenderSettings(one, `extenders[${i}]`, readFile)) }),
     ...(percentageOfNodesToScore === undefined ? {} : { percentageOfNodesToScore }),
     ...(podInitialBackoffSeconds === undefined ? {} : { podInitialBackoffMs: podInitialBackoffSeconds * 1000 }),
     ...(podMaxBackoffSeconds === undefined ? {} : { podMaxBackoffMs: podMaxBackoffSeconds * 1000 }),

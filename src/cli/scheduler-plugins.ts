@@ -65,8 +65,10 @@ export async function schedulerOf(flag: string | undefined): Promise<SchedulerSe
   const file = resolve(flag)
   try {
     const text = readFileSync(file, 'utf8')
-    return await readSchedulerConfiguration(text, (module) =>
-      loadModule(module.startsWith('file:') ? fileURLToPath(module) : resolve(dirname(file), module)),
+    return await readSchedulerConfiguration(
+      text,
+      (module) => loadModule(module.startsWith('file:') ? fileURLToPath(module) : resolve(dirname(file), module)),
+      (path) => readFileSync(resolve(dirname(file), path), 'utf8'),
     )
   } catch (error) {
     if (error instanceof ConfigError) throw new CliError(`--scheduler-config ${flag}: ${error.message}`, 2)

@@ -80,15 +80,31 @@ export function permit(
 export const preBinders = (points: PointPlugins, cycle: Cycle) =>
   points.preBind.filter((plugin) => !(plugin.preBindIdle?.(cycle) ?? false))
 
+/** What stands in for the bind plugins; false where it leaves the pod to them after all. */
+export interface Binder {
+  readonly name: string
+  bind(cycle: Cycle, nodeName: string): Promise<boolean>
+}
+
 /** Binds the pod. Answers the refusal; a throw of a plugin is one. */
 export async function bind(
   points: PointPlugins,
   cycle: Cycle,
   nodeName: string,
+  binder?: Binder,
 ): Promise<{ readonly verdict: Verdict; readonly error?: unknown } | undefined> {
   for (const plugin of preBinders(points, cycle)) {
     const answer = await guarded(plugin.name, () => plugin.preBind?.(cycle, nodeName))
     if (answer !== undefined) return answer
+  }
+  if (binder !== undefined) {
+    let bound = false
+    const answer = await guarded(binder.name, async () => {
+      bound = await binder.bind(cycle, nodeName)
+      return undefined
+    })
+    if (answer === undefined && bound) for (const after of points.postBind) after.postBind?.(cycle, nodeName)
+    if (answer !== undefined || bound) return answer
   }
   for (const plugin of points.bind) {
     let skipped = false

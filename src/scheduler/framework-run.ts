@@ -21,6 +21,15 @@ export interface Failure {
   readonly nodes: number
 }
 
+/** Nodes that all plugins let pass. */
+export interface Feasible {
+  readonly nodes: readonly NodeInfo[]
+  /** It is the one node that the pod was promised; others were not looked at. */
+  readonly promised: boolean
+  readonly evaluated: number
+  readonly verdicts: Verdicts
+}
+
 /** Below this many nodes all are looked at. */
 const leastNodes = 100
 const leastPercentage = 5
@@ -74,29 +83,39 @@ export class FrameworkRun {
 
   /** Finds the best node for the cycle's pod, or says why there is none. */
   place(cycle: Cycle): Placement {
+    const found = this.feasible(cycle)
+    return 'failure' in found ? { node: undefined, failure: found.failure } : this.choose(cycle, found)
+  }
+  /** The nodes that the plugins let pass: of those named alone, or of all. */
+  feasible(
+    cycle: Cycle,
+    { among, promised = true }: { readonly among?: ReadonlySet<string>; readonly promised?: boolean } = {},
+  ): Feasible | { readonly failure: Failure } {
     const nodes = this.state.order
     const verdicts = new Verdicts()
     const prepared = this.preFilter(cycle)
     if ('refused' in prepared) {
       const { refused } = prepared
-      return {
-        node: undefined,
-        failure: { preFilter: refused, verdicts, plugins: new Set([refused.plugin]), nodes: nodes.length },
-      }
+      return { failure: { preFilter: refused, verdicts, plugins: new Set([refused.plugin]), nodes: nodes.length } }
     }
     const { allowed, restrictedBy } = prepared
-    const preferred = this.nominatedNode(cycle, allowed)
-    if (preferred !== undefined) return { node: preferred, feasible: 1, evaluated: 1 }
-    const candidates = allowed === undefined ? nodes : this.allowedNodes(allowed)
+    const preferred = promised ? this.nominatedNode(cycle, allowed) : undefined
+    if (preferred !== undefined) return { nodes: [preferred], promised: true, evaluated: 1, verdicts }
+    const wanted = among === undefined || allowed === undefined ? (among ?? allowed) : intersection(among, allowed)
+    const candidates = wanted === undefined ? nodes : this.allowedNodes(wanted)
     const { feasible, evaluated } = this.search(cycle, candidates, verdicts)
     if (feasible.length === 0) {
       if (allowed !== undefined) markOthers(nodes, allowed, restrictedBy, verdicts)
       const plugins = new Set([...verdicts.plugins, ...restrictedBy])
-      return { node: undefined, failure: { preFilter: undefined, verdicts, plugins, nodes: nodes.length } }
+      return { failure: { preFilter: undefined, verdicts, plugins, nodes: nodes.length } }
     }
-    const node = feasible.length === 1 ? feasible[0] : this.best(cycle, feasible)
+    return { nodes: feasible, promised: false, evaluated, verdicts }
+  }
+  /** The best of them; `extra` adds to the scores of plugins, by the node's name. */
+  choose(cycle: Cycle, { nodes, evaluated }: Feasible, extra?: ReadonlyMap<string, number>): Placement {
+    const node = nodes.length === 1 ? nodes[0] : this.best(cycle, nodes, extra)
     if (node === undefined) throw new Error('no best among feasible nodes')
-    return { node, feasible: feasible.length, evaluated }
+    return { node, feasible: nodes.length, evaluated }
   }
 
   /** Runs PreFilter and remembers whose Filter takes part. */
@@ -207,8 +226,14 @@ export class FrameworkRun {
   }
 
   /** The node with the highest weighted sum of scores; equals are drawn. */
-  private best(cycle: Cycle, nodes: readonly NodeInfo[]): NodeInfo | undefined {
+  private best(
+    cycle: Cycle,
+    nodes: readonly NodeInfo[],
+    extra: ReadonlyMap<string, number> | undefined,
+  ): NodeInfo | undefined {
     const totals = this.scores(cycle, nodes)
+    if (extra !== undefined)
+      for (let i = 0; i < nodes.length; i++) totals[i] = (totals[i] ?? 0) + (extra.get(nodes[i]?.name ?? '') ?? 0)
     let best: NodeInfo | undefined
     let most = Number.NEGATIVE_INFINITY
     let equals = 0

@@ -7,6 +7,7 @@ import type { InformerFactory } from '../client/informer.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
 import type { Random } from '../ports/random.ts'
+import type { Extender } from './extenders/extender.ts'
 import type { QueuedPod } from './queue/queued-pod.ts'
 import type { SchedulingEvent } from './queue/events.ts'
 import type { Nominator } from './queue/nominator.ts'
@@ -107,7 +108,8 @@ export interface Plugin {
   /** For a plugin that keeps counts of its own: a pod is tried on, or taken from, a node during the cycle. */
   addPod?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void
   removePod?(cycle: Cycle, pod: PodInfo, node: NodeInfo): void
-  postFilter?(cycle: Cycle, verdicts: Verdicts): PostFilterResult
+  /** A promise only where extenders must be asked: meanwhile no other pod is placed. */
+  postFilter?(cycle: Cycle, verdicts: Verdicts): PostFilterResult | Promise<PostFilterResult>
   preScore?(cycle: Cycle, nodes: readonly NodeInfo[]): 'skip' | undefined
   /** Any number where `normalize` follows, else 0 to 100. */
   score?(cycle: Cycle, node: NodeInfo): number
@@ -148,6 +150,8 @@ export interface Handle {
   readonly events: EventRecorder
   readonly state: ClusterState
   readonly nominator: Nominator
+  /** Webhooks that take part in scheduling; nearly always none. */
+  readonly extenders: readonly Extender[]
   waitingPods(): Iterable<WaitingPod>
   /** Runs the cycle's active filters on a node; the state may have been changed to try something. */
   runFilters(cycle: Cycle, node: NodeInfo): Verdict | undefined

@@ -8,12 +8,23 @@ import { createEventRecorder, type EventRecorder } from '../client/event-recorde
 import type { InformerFactory } from '../client/informer.ts'
 import { type Clock, sleep } from '../ports/clock.ts'
 import type { Log } from '../ports/log.ts'
+import { noOutgoing, type Outgoing } from '../ports/outgoing.ts'
 import type { Random } from '../ports/random.ts'
 import { bind, permit, preBinders, WaitingRoom } from './binding.ts'
 import { startInformers, watchCluster } from './cluster-watch.ts'
+import { Extender, type ExtenderSettings } from './extenders/extender.ts'
+import { extenderBinder, placeWithExtenders } from './extenders/extended-cycle.ts'
 import { failureMessage, type PodReport, writeReport } from './failure.ts'
-import { type Cycle, newCycle, type PluginFactory, type Verdict } from './framework.ts'
-import type { Failure, FrameworkRun } from './framework-run.ts'
+import {
+  type Cycle,
+  newCycle,
+  type Plugin,
+  type PluginFactory,
+  type PostFilterResult,
+  type Verdict,
+  type Verdicts,
+} from './framework.ts'
+import type { Failure, FrameworkRun, Placement } from './framework-run.ts'
 import { Lane } from './lane.ts'
 import { createProfileRun, type Surroundings } from './profile-run.ts'
 import { defaultSchedulerName, type SchedulerProfile } from './profiles.ts'
@@ -36,6 +47,9 @@ export interface SchedulerOptions {
   readonly profiles?: readonly SchedulerProfile[]
   /** Plugins of one's own, to be enabled in profiles by name. */
   readonly plugins?: readonly PluginFactory[]
+  /** Webhooks that take part in scheduling, for all profiles; they are called through `outgoing`. */
+  readonly extenders?: readonly ExtenderSettings[]
+  readonly outgoing?: Outgoing
   /** For profiles that do not say; 0: by the size of the cluster. */
   readonly percentageOfNodesToScore?: number
   readonly podInitialBackoffMs?: number
@@ -119,6 +133,8 @@ class RunningScheduler implements Scheduler {
   private readonly profiles = new Map<string, Profile>()
   private readonly queue: SchedulingQueue
   private readonly recorders = new Map<string, ReturnType<typeof createEventRecorder>>()
+  private readonly extenders: readonly Extender[]
+  private readonly ending = new AbortController()
   private readonly lane: Lane
   private readonly held = new Lane(Number.POSITIVE_INFINITY)
   private unwatch: () => void = () => {}
@@ -135,6 +151,9 @@ class RunningScheduler implements Scheduler {
     this.informers = onlyOurs(options.informers)
     this.waitingRoom = new WaitingRoom(options.clock)
     this.lane = new Lane(options.writeParallel ?? 64)
+    const { outgoing = noOutgoing, clock } = options
+    const needs = { outgoing, clock, resources: this.state.resources, signal: this.ending.signal }
+    this.extenders = (options.extenders ?? []).map((one) => new Extender(one, needs))
     for (const profile of options.profiles ?? [{ schedulerName: defaultSchedulerName }]) this.addProfile(profile)
     const [first] = this.profiles.values()
     if (first === undefined) throw new Error('a scheduler needs at least one profile')
@@ -157,6 +176,7 @@ class RunningScheduler implements Scheduler {
   }
   async stop(): Promise<void> {
     this.stopped = true
+    this.ending.abort()
     this.unwatch()
     this.queue.stop()
     for (const { run } of this.profiles.values()) for (const plugin of run.points.all) plugin.close?.()
@@ -180,6 +200,7 @@ class RunningScheduler implements Scheduler {
         ...this.surroundings(events),
         state: this.state,
         nominator: this.nominator,
+        extenders: this.extenders,
         waitingPods: () => this.waitingRoom.values(),
         wake: (event) => this.queue.wake(event),
         activate: (uid) => this.queue.promote(uid),
@@ -214,6 +235,7 @@ class RunningScheduler implements Scheduler {
       ...this.surroundings(nothing),
       state,
       nominator: new Nominator(),
+      extenders: [],
       waitingPods: () => [],
       wake: () => {},
       activate: () => {},
@@ -269,7 +291,11 @@ class RunningScheduler implements Scheduler {
     while (!this.stopped) {
       const entry = this.queue.pop()
       if (entry === undefined) break
-      this.scheduleOne(entry)
+      const pending = this.scheduleOne(entry)
+      if (pending !== undefined) {
+        void pending.then(() => this.work())
+        return
+      }
       if (clock.monotonic() < untilMs) continue
       clock.after(0, () => this.work())
       return
@@ -277,42 +303,82 @@ class RunningScheduler implements Scheduler {
     this.running = false
   }
 
-  private scheduleOne(entry: QueuedPod): void {
+  /** A promise only where extenders have to be asked. */
+  private scheduleOne(entry: QueuedPod): Promise<void> | undefined {
     const { info } = entry
     const profile = this.profileOf(info.pod)
-    if (profile === undefined || info.terminating || this.state.nodeOf(info.uid) !== undefined) {
+    if (profile === undefined || this.isOver(entry)) {
       this.queue.done(entry)
-      return
+      return undefined
     }
+    const asked = this.extendersFor(info, (one) => one.filters || one.prioritizes)
+    if (asked.length > 0) return this.scheduleExtended(profile, entry, asked)
     const cycle = newCycle(info, this.state)
     // Boundary: a plugin that throws fails this attempt, not the scheduler.
     try {
-      const placement = profile.run.place(cycle)
-      if (placement.node === undefined) this.refused(profile, entry, cycle, placement.failure)
-      else this.assume(profile, entry, cycle, placement.node)
+      const pending = this.settle(profile, entry, cycle, profile.run.place(cycle))
+      return pending?.catch((error: unknown) => this.crashed(profile, entry, cycle, error))
     } catch (error) {
-      this.log.error('scheduling cycle failed', { pod: info.key, error })
-      this.forget(profile, cycle)
-      this.broke(profile, entry, String(error))
+      this.crashed(profile, entry, cycle, error)
+      return undefined
     }
+  }
+  private isOver({ info }: QueuedPod): boolean {
+    return info.terminating || this.state.nodeOf(info.uid) !== undefined
+  }
+  private extendersFor(info: PodInfo, does: (one: Extender) => boolean): readonly Extender[] {
+    const { extenders } = this
+    return extenders.length === 0 ? extenders : extenders.filter((one) => does(one) && one.isInterestedIn(info))
+  }
+  /** Boundary, as above. */
+  private async scheduleExtended(profile: Profile, entry: QueuedPod, asked: readonly Extender[]): Promise<void> {
+    const begin = () => newCycle(entry.info, this.state)
+    let cycle = begin()
+    try {
+      const found = await placeWithExtenders(profile.run, begin, asked, this.log)
+      if (this.stopped || entry.removed || this.isOver(entry)) return this.queue.done(entry)
+      if ('failed' in found) return this.broke(profile, entry, found.failed.rejection.reasons.join(', '))
+      ;({ cycle } = found)
+      await this.settle(profile, entry, cycle, found.placement)
+    } catch (error) {
+      this.crashed(profile, entry, cycle, error)
+    }
+  }
+  private settle(profile: Profile, entry: QueuedPod, cycle: Cycle, placement: Placement): Promise<void> | undefined {
+    if (placement.node === undefined) return this.refused(profile, entry, cycle, placement.failure)
+    this.assume(profile, entry, cycle, placement.node)
+    return undefined
+  }
+  private crashed(profile: Profile, entry: QueuedPod, cycle: Cycle, error: unknown): void {
+    this.log.error('scheduling cycle failed', { pod: entry.info.key, error })
+    this.forget(profile, cycle)
+    this.broke(profile, entry, String(error))
   }
 
   /** No node: asks PostFilter what could be done, parks the pod and says why. */
-  private refused(profile: Profile, entry: QueuedPod, cycle: Cycle, failure: Failure): void {
+  private refused(profile: Profile, entry: QueuedPod, cycle: Cycle, failure: Failure): Promise<void> | undefined {
+    const results = failure.nodes === 0 ? [] : askPostFilters(profile.run.points.postFilter, cycle, failure.verdicts)
+    if (results instanceof Promise)
+      return results.then((late) => {
+        if (this.stopped || entry.removed || this.isOver(entry)) this.queue.done(entry)
+        else this.park(profile, entry, failure, late)
+      })
+    this.park(profile, entry, failure, results)
+    return undefined
+  }
+  private park(profile: Profile, entry: QueuedPod, failure: Failure, results: readonly PostFilterResult[]): void {
     const { info } = entry
     const messages: string[] = []
     let nominatedNodeName: string | undefined
-    if (failure.nodes > 0)
-      for (const plugin of profile.run.points.postFilter) {
-        const result = plugin.postFilter?.(cycle, failure.verdicts)
-        if (result === undefined) continue
-        if (result.nominated !== undefined) {
-          nominatedNodeName = result.nominated
-          break
-        }
-        messages.push(result.message)
-        if (result.clearNomination) nominatedNodeName = ''
+    for (const result of results) {
+      if (result === undefined) continue
+      if (result.nominated !== undefined) {
+        nominatedNodeName = result.nominated
+        break
       }
+      messages.push(result.message)
+      if (result.clearNomination) nominatedNodeName = ''
+    }
     if (nominatedNodeName) this.nominator.set(info, nominatedNodeName)
     else if (nominatedNodeName === '') this.nominator.delete(info.uid)
     const message = failureMessage(failure, this.state, messages.join(', '))
@@ -384,7 +450,8 @@ class RunningScheduler implements Scheduler {
 
   private async bind(profile: Profile, entry: QueuedPod, cycle: Cycle, nodeName: string): Promise<void> {
     const { info } = entry
-    const failure = await bind(profile.run.points, cycle, nodeName)
+    const [binder] = this.extendersFor(info, ({ binds }) => binds)
+    const failure = await bind(profile.run.points, cycle, nodeName, binder && extenderBinder(binder, this.log))
     if (failure !== undefined) return this.takeBack(profile, entry, cycle, failure.verdict, failure.error)
     this.scheduled++
     this.queue.done(entry)
@@ -404,4 +471,26 @@ class RunningScheduler implements Scheduler {
     this.log.warn('pod could not be bound', { pod: info.key, reasons: verdict.rejection.reasons })
     this.turnedAway(profile, entry, verdict)
   }
+}
+
+/** What PostFilter plugins say, up to the one that found a node. A promise only where one of them has to wait. */
+function askPostFilters(
+  plugins: readonly Plugin[],
+  cycle: Cycle,
+  verdicts: Verdicts,
+  before: readonly PostFilterResult[] = [],
+): readonly PostFilterResult[] | Promise<readonly PostFilterResult[]> {
+  const results = [...before]
+  for (const [i, plugin] of plugins.entries()) {
+    const result = plugin.postFilter?.(cycle, verdicts)
+    if (result instanceof Promise)
+      return result.then((late) =>
+        late?.nominated === undefined
+          ? askPostFilters(plugins.slice(i + 1), cycle, verdicts, [...results, late])
+          : [...results, late],
+      )
+    results.push(result)
+    if (result?.nominated !== undefined) break
+  }
+  return results
 }

@@ -4,6 +4,7 @@ import { podDisruptionBudgets } from '../../api/policy/pod-disruption-budget.ts'
 import { pods } from '../../api/core/pod.ts'
 import { isReason } from '../../api/machinery/errors.ts'
 import { rfc3339 } from '../../ports/clock.ts'
+import { type Extender, ExtenderError } from '../extenders/extender.ts'
 import { countReasons } from '../failure.ts'
 import type { Cycle, Handle, PluginFactory, PostFilterResult, Verdicts } from '../framework.ts'
 import type { NodeInfo } from '../state/node-info.ts'
@@ -75,11 +76,46 @@ class Preemption {
     return undefined
   }
 
-  run(cycle: Cycle, verdicts: Verdicts): PostFilterResult {
+  run(cycle: Cycle, verdicts: Verdicts): PostFilterResult | Promise<PostFilterResult> {
     const refusal = this.ineligible(cycle, verdicts)
     if (refusal !== undefined)
       return { nominated: undefined, message: `preemption: ${refusal}`, clearNomination: false }
     const { candidates, reasons } = this.candidates(cycle, verdicts)
+    const { extenders } = this.handle
+    const asked =
+      extenders.length === 0 ? extenders : extenders.filter((one) => one.preempts && one.isInterestedIn(cycle.pod))
+    if (candidates.length === 0 || asked.length === 0) return this.settle(cycle, candidates, reasons)
+    return this.askExtenders(asked, cycle, candidates, reasons)
+  }
+  /** Each extender agrees to some of what those before it left. Boundary: one that must be asked and cannot ends the attempt. */
+  private async askExtenders(
+    extenders: readonly Extender[],
+    cycle: Cycle,
+    candidates: readonly Victims[],
+    reasons: readonly (readonly string[])[],
+  ): Promise<PostFilterResult> {
+    let left = candidates
+    for (const extender of extenders) {
+      if (left.length === 0) break
+      try {
+        left = await extender.preempt(cycle.pod, left)
+      } catch (error) {
+        if (!(error instanceof ExtenderError)) throw error
+        if (!extender.ignorable)
+          return { nominated: undefined, message: `preemption: ${error.message}`, clearNomination: false }
+        this.handle.log.warn('preemption goes on without an extender', {
+          extender: extender.name,
+          error: error.message,
+        })
+      }
+    }
+    return this.settle(cycle, left, reasons)
+  }
+  private settle(
+    cycle: Cycle,
+    candidates: readonly Victims[],
+    reasons: readonly (readonly string[])[],
+  ): PostFilterResult {
     const chosen = chooseNode(candidates)
     if (chosen === undefined) {
       const counted = countReasons(reasons)

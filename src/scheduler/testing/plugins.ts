@@ -124,6 +124,7 @@ export function bench(
     events: { event: () => {}, flush: () => Promise.resolve(), stop: () => {} },
     state,
     nominator,
+    extenders: [],
     waitingPods: () => [],
     runFilters: (cycle, node) => run.filterWithNominated(cycle, node),
     tryRemove: (cycle, pod) => run.tryRemove(cycle, pod),
