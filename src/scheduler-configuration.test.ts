@@ -63,7 +63,7 @@ extenders:
     { name: 'NodeResourcesFit', args: { ignoredResources: ['a.com/x'] } },
   ])
 })
-it.each([
+it.each<readonly [text: string, message: string]>([
   ['profiles: [{schedulerName: a, plugin: {}}]', 'unknown field "profiles[0].plugin"'],
   [
     'profiles: [{schedulerName: a}, {schedulerName: a}]',
@@ -99,6 +99,88 @@ it.each([
     'profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {strategy: x}}]}]',
     'profiles[0].pluginConfig[0].args.strategy: Forbidden: NodeResourcesFitArgs has no such field',
   ],
+  ['parallelism: 0', 'parallelism: Invalid value: 0: should be an integer value greater than zero'],
+  [
+    'profiles: [{schedulerName: a}, {schedulerName: b, plugins: {queueSort: {enabled: [{name: Own}]}}}]',
+    'profiles[1].plugins.queueSort: Invalid value: {"enabled":[{"name":"Own"}]}: queueSort plugins must be the same for all profiles',
+  ],
+  ...(
+    [
+      [
+        'DefaultPreemption',
+        'minCandidateNodesPercentage: 101',
+        'minCandidateNodesPercentage: Invalid value: 101: not in valid range [0-100]',
+      ],
+      [
+        'DefaultPreemption',
+        'minCandidateNodesAbsolute: -1',
+        'minCandidateNodesAbsolute: Invalid value: -1: not in valid range [0, inf)',
+      ],
+      [
+        'DefaultPreemption',
+        'minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0',
+        'minCandidateNodesPercentage: Invalid value: 0: cannot be zero at the same time as minCandidateNodesAbsolute',
+      ],
+      [
+        'InterPodAffinity',
+        'hardPodAffinityWeight: 101',
+        'hardPodAffinityWeight: Invalid value: 101: not in valid range [0-100]',
+      ],
+      [
+        'NodeAffinity',
+        'addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: []}}',
+        'addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: Required value: must have at least one node selector term',
+      ],
+      [
+        'NodeResourcesBalancedAllocation',
+        'resources: [{name: cpu, weight: 2}]',
+        'resources[0].weight: Invalid value: 2: resource weight must be 1',
+      ],
+      [
+        'NodeResourcesFit',
+        'ignoredResources: [cpu]',
+        'ignoredResources[0]: Invalid value: "cpu": doesn\'t follow extended resource name standard',
+      ],
+      [
+        'NodeResourcesFit',
+        'ignoredResourceGroups: [a.com/x]',
+        "ignoredResourceGroups[0]: Invalid value: \"a.com/x\": resource group name can't contain '/'",
+      ],
+      [
+        'NodeResourcesFit',
+        'scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 101}]}',
+        'scoringStrategy.resources[0].weight: Invalid value: 101: resource weight of cpu not in valid range [1, 100]',
+      ],
+      [
+        'NodeResourcesFit',
+        'scoringStrategy: {type: RequestedToCapacityRatio}',
+        'scoringStrategy.requestedToCapacityRatio: Required value: requestedToCapacityRatio is required',
+      ],
+      [
+        'NodeResourcesFit',
+        'scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 50, score: 11}, {utilization: 50, score: 1}]}}',
+        'scoringStrategy.requestedToCapacityRatio.shape[0].score: Invalid value: 11: not in valid range [0-10]',
+      ],
+      [
+        'NodeResourcesFit',
+        'scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 50, score: 1}, {utilization: 50, score: 1}]}}',
+        'shape[1].utilization: Invalid value: 50: utilization values must be sorted in increasing order',
+      ],
+      [
+        'PodTopologySpread',
+        'defaultConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]',
+        'defaultingType: Invalid value: \"System\": when .defaultConstraints are not empty',
+      ],
+      [
+        'PodTopologySpread',
+        'defaultingType: List, defaultConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule, labelSelector: {}}]',
+        'defaultConstraints[0].labelSelector: Forbidden: constraint must not define a selector, as they deduced for each pod',
+      ],
+      ['VolumeBinding', 'bindTimeoutSeconds: -1', 'bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds'],
+    ] as const
+  ).map(
+    ([plugin, args, message]) => [`profiles: [{pluginConfig: [{name: ${plugin}, args: {${args}}}]}]`, message] as const,
+  ),
   [
     'profiles: [{pluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: soon}}]}]',
     'profiles[0].pluginConfig[0].args: Invalid value: "VolumeBinding": json: cannot unmarshal string',

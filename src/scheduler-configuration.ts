@@ -1,16 +1,12 @@
 // A KubeSchedulerConfiguration file (kubescheduler.config.k8s.io/v1) as settings of this scheduler: profiles, their plugins and
 // the arguments of plugins. Read strictly, arguments too. One field is ours: pluginModules names files with plugins of one's own.
 // https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1/
-import { nodeAffinity } from './api/core/affinity.ts'
-import { topologySpreadConstraint } from './api/core/topology.ts'
 import { type ConfigKind, ConfigError, readConfig } from './api/machinery/config-file.ts'
-import { decode, DecodeError } from './api/machinery/decode.ts'
-import { type FieldError, forbiddenField, invalidField, requiredField } from './api/machinery/errors.ts'
+import { type FieldError, invalidField, requiredField } from './api/machinery/errors.ts'
 import {
   any,
   array,
   boolean,
-  enumeration,
   type Infer,
   int32,
   int64,
@@ -21,6 +17,7 @@ import {
 } from './api/machinery/schema.ts'
 import { isExtendedResource } from './api/core/resource-validation.ts'
 import { parseDuration } from './api/machinery/duration.ts'
+import { validatePluginArgs } from './scheduler-plugin-args.ts'
 import type { ExtenderSettings } from './scheduler/extenders/extender.ts'
 import type { PluginFactory } from './scheduler/framework.ts'
 import { defaultPlugins } from './scheduler/plugins/all.ts'
@@ -98,65 +95,9 @@ const schema = object('', {
 type Configuration = Infer<typeof schema>
 type Profile = Infer<typeof profile>
 
-const typeMeta = { apiVersion: optional(0, string()), kind: optional(0, string()) }
-const resourceSpecs = array(object('', { name: optional(0, string()), weight: optional(0, int64()) }))
-const shape = array(object('', { utilization: optional(0, int32()), score: optional(0, int32()) }))
-/** Arguments of the plugins that take any. */
-const argsOf: Readonly<Record<string, ObjectSchema<unknown>>> = {
-  DefaultPreemption: object('', {
-    ...typeMeta,
-    minCandidateNodesPercentage: optional(0, int32()),
-    minCandidateNodesAbsolute: optional(0, int32()),
-  }),
-  DynamicResources: object('', {
-    ...typeMeta,
-    filterTimeout: optional(0, string()),
-    bindingTimeout: optional(0, string()),
-  }),
-  InterPodAffinity: object('', {
-    ...typeMeta,
-    hardPodAffinityWeight: optional(0, int32()),
-    ignorePreferredTermsOfExistingPods: optional(0, boolean()),
-  }),
-  NodeAffinity: object('', { ...typeMeta, addedAffinity: optional(0, nodeAffinity) }),
-  NodeResourcesBalancedAllocation: object('', { ...typeMeta, resources: optional(0, resourceSpecs) }),
-  NodeResourcesFit: object('', {
-    ...typeMeta,
-    ignoredResources: optional(0, array(string())),
-    ignoredResourceGroups: optional(0, array(string())),
-    scoringStrategy: optional(
-      0,
-      object('', {
-        type: optional(0, enumeration('LeastAllocated', 'MostAllocated', 'RequestedToCapacityRatio')),
-        resources: optional(0, resourceSpecs),
-        requestedToCapacityRatio: optional(0, object('', { shape: optional(0, shape) })),
-      }),
-    ),
-  }),
-  PodTopologySpread: object('', {
-    ...typeMeta,
-    defaultConstraints: optional(0, array(topologySpreadConstraint)),
-    defaultingType: optional(0, enumeration('System', 'List')),
-  }),
-  VolumeBinding: object('', { ...typeMeta, bindTimeoutSeconds: optional(0, int64()) }),
-}
-
 const percentAt = (value: number | undefined, at: string): FieldError[] =>
   value === undefined || (value >= 0 && value <= 100) ? [] : [invalidField(at, value, 'not in valid range [0-100]')]
 
-function validateArgs(name: string, args: unknown, at: string): FieldError[] {
-  const expected = argsOf[name]
-  if (args === undefined || expected === undefined) return []
-  try {
-    const [unknown] = decode(expected, args).unknownFields
-    if (unknown !== undefined) return [forbiddenField(`${at}.${unknown}`, `${name}Args has no such field`)]
-  } catch (error) {
-    if (error instanceof DecodeError) return [invalidField(at, name, error.message)]
-    throw error
-  }
-  const { kind } = args as { readonly kind?: string }
-  return kind === undefined || kind === `${name}Args` ? [] : [invalidField(`${at}.kind`, kind, `must be ${name}Args`)]
-}
 function validateProfile(one: Profile, known: ReadonlySet<string> | undefined, at: string): FieldError[] {
   const errors = percentAt(one.percentageOfNodesToScore, `${at}.percentageOfNodesToScore`)
   const sets = (one.plugins ?? {}) as NonNullable<SchedulerProfile['plugins']>
@@ -174,7 +115,7 @@ function validateProfile(one: Profile, known: ReadonlySet<string> | undefined, a
     if (name === '') errors.push(requiredField(`${where}.name`))
     if (seen.has(name)) errors.push(invalidField(`${where}.name`, name, 'repeated config for plugin'))
     seen.add(name)
-    errors.push(...validateArgs(name, args, `${where}.args`))
+    errors.push(...validatePluginArgs(name, args, `${where}.args`))
   })
   return errors
 }
@@ -210,6 +151,9 @@ function validateExtenders(extenders: readonly ExtenderConfig[]): FieldError[] {
 }
 function validate(config: Configuration): FieldError[] {
   const errors = percentAt(config.percentageOfNodesToScore, 'percentageOfNodesToScore')
+  const { parallelism } = config
+  if (parallelism !== undefined && parallelism <= 0)
+    errors.push(invalidField('parallelism', parallelism, 'should be an integer value greater than zero'))
   const { podInitialBackoffSeconds: initial = 1, podMaxBackoffSeconds: most = 10, profiles } = config
   if (initial <= 0) errors.push(invalidField('podInitialBackoffSeconds', initial, 'must be greater than 0'))
   if (most < initial)
@@ -223,6 +167,14 @@ function validate(config: Configuration): FieldError[] {
     if (names.has(name)) errors.push(invalidField(`profiles[${i}].schedulerName`, name, 'Duplicate value'))
     names.add(name)
     errors.push(...validateProfile(one, undefined, `profiles[${i}]`))
+    if (JSON.stringify(one.plugins?.['queueSort']) !== JSON.stringify(profiles[0]?.plugins?.['queueSort']))
+      errors.push(
+        invalidField(
+          `profiles[${i}].plugins.queueSort`,
+          (one.plugins?.['queueSort'] ?? null) as never,
+          'queueSort plugins must be the same for all profiles',
+        ),
+      )
   })
   return errors
 }
