@@ -169,7 +169,7 @@ it.each<readonly [text: string, message: string]>([
       [
         'PodTopologySpread',
         'defaultConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]',
-        'defaultingType: Invalid value: \"System\": when .defaultConstraints are not empty',
+        'defaultingType: Invalid value: "System": when .defaultConstraints are not empty',
       ],
       [
         'PodTopologySpread',

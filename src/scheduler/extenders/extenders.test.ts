@@ -7,7 +7,15 @@ import { noOutgoing, type Outgoing } from '../../ports/outgoing.ts'
 import { readSchedulerConfiguration } from '../../scheduler-configuration.ts'
 import { requesting, type SchedulerCluster, schedulerCluster } from '../testing/cluster.ts'
 
-type Body = Readonly<Record<string, any>>
+/** What is sent, as far as these tests look at it. */
+interface Body {
+  readonly Pod: { readonly metadata: { readonly name: string } }
+  readonly Nodes: { readonly items: readonly { readonly metadata: { readonly name: string } }[] } | null
+  readonly NodeNames: readonly string[] | null
+  readonly NodeNameToVictims: object | null
+  readonly NodeNameToMetaVictims: Readonly<Record<string, { readonly Pods: readonly { readonly UID: string }[] }>>
+}
+const namesIn = ({ Nodes }: Body) => Nodes?.items.map(({ metadata }) => metadata.name) ?? []
 const closing: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
@@ -46,15 +54,12 @@ const placed = (cluster: SchedulerCluster, name: string, node: string, stepMs?: 
   until(cluster, async () => expect((await cluster.get(name)).spec.nodeName ?? '').toBe(node), stepMs)
 
 test('filters and scores: whole nodes are sent, what passes is scored, its weight beats the plugins', async () => {
-  const { cluster, server } = await start(
-    'filterVerb: filter, prioritizeVerb: prioritize, weight: 100',
-    (verb, body) => {
-      const { items } = body['Nodes'] as { items: { metadata: { name: string } }[] }
-      if (verb === 'filter')
-        return { Nodes: { items: items.filter(({ metadata }) => metadata.name !== 'n1') }, FailedNodes: { n1: 'bad' } }
-      return items.map(({ metadata }) => ({ Host: metadata.name, Score: metadata.name === 'n2' ? 10 : 0 }))
-    },
-  )
+  const settings = 'filterVerb: filter, prioritizeVerb: prioritize, weight: 100'
+  const { cluster, server } = await start(settings, (verb, body) => {
+    if (verb === 'prioritize') return namesIn(body).map((Host) => ({ Host, Score: Host === 'n2' ? 10 : 0 }))
+    const items = body.Nodes?.items.filter(({ metadata }) => metadata.name !== 'n1')
+    return { Nodes: { items }, FailedNodes: { n1: 'bad' } }
+  })
   for (const name of ['n1', 'n2', 'n3']) await cluster.node(name)
   // plugins prefer the empty node
   await cluster.pod('before', (pod) => {
@@ -63,18 +68,17 @@ test('filters and scores: whole nodes are sent, what passes is scored, its weigh
   })
   await cluster.pod('a')
   await placed(cluster, 'a', 'n2')
-  const [filter, prioritize] = server.reviews.map(({ path, body }) => ({ path, body: body as unknown as Body }))
-  expect(filter?.path).toBe('/ext/filter')
-  expect(filter?.body['Pod']).toMatchObject({ metadata: { name: 'a' } })
-  expect(filter?.body['NodeNames']).toBeNull()
-  expect(filter?.body['Nodes']['items'][0]).toMatchObject({ status: { allocatable: { cpu: '4' } } })
-  expect(prioritize?.body['Nodes']['items'].map(({ metadata }: Body) => metadata.name).sort()).toEqual(['n2', 'n3'])
+  const [filter, prioritize] = server.reviews.map(({ body }) => body as unknown as Body)
+  expect(server.reviews.map(({ path }) => path)).toEqual(['/ext/filter', '/ext/prioritize'])
+  expect(filter).toMatchObject({ Pod: { metadata: { name: 'a' } }, NodeNames: null })
+  expect(filter?.Nodes?.items[0]).toMatchObject({ status: { allocatable: { cpu: '4' } } })
+  expect(prioritize && namesIn(prioritize).sort()).toEqual(['n2', 'n3'])
 })
 
 test('a refusal is told per node, and the pod is tried again when something happens', async () => {
   let open = false
   const { cluster } = await start('filterVerb: filter, nodeCacheCapable: true', (_verb, body) => {
-    const names = body['NodeNames'] as string[]
+    const names = body.NodeNames
     return open
       ? { nodenames: names }
       : {
@@ -154,7 +158,7 @@ test.each([
 test('managed resources: others are not sent, and the scheduler leaves the amount to it', async () => {
   const settings =
     'filterVerb: filter, nodeCacheCapable: true, managedResources: [{name: example.com/licence, ignoredByScheduler: true}]'
-  const server = await webhookServer((body) => ({ NodeNames: (body as unknown as Body)['NodeNames'] }))
+  const server = await webhookServer((body) => ({ NodeNames: (body as unknown as Body).NodeNames }))
   closing.push(() => server.close())
   const configuration = await readSchedulerConfiguration(
     `{apiVersion: kubescheduler.config.k8s.io/v1, kind: KubeSchedulerConfiguration,
@@ -181,7 +185,7 @@ test('managed resources: others are not sent, and the scheduler leaves the amoun
 })
 
 test('an extender that binds does so in the place of the scheduler', async () => {
-  const bodies: Body[] = []
+  const bodies: unknown[] = []
   const { cluster } = await start('bindVerb: bind', (_verb, body) => {
     bodies.push(body)
     return bodies.length === 1 ? { Error: 'not yet' } : {}
@@ -200,8 +204,7 @@ test('an extender takes nodes and victims out of a preemption', async () => {
   const offers: Body[] = []
   const { cluster } = await start('preemptVerb: preempt, nodeCacheCapable: true', (_verb, body) => {
     offers.push(body)
-    const { n2 } = body['NodeNameToMetaVictims'] as Body
-    return { NodeNameToMetaVictims: { n2: { Pods: n2.Pods, NumPDBViolations: 0 } } }
+    return { NodeNameToMetaVictims: { n2: { Pods: body.NodeNameToMetaVictims['n2']?.Pods, NumPDBViolations: 0 } } }
   })
   for (const name of ['n1', 'n2']) {
     await cluster.node(name)
@@ -216,8 +219,8 @@ test('an extender takes nodes and victims out of a preemption', async () => {
     requesting({ cpu: '4' })(pod)
   })
   await until(cluster, async () => expect((await cluster.get('high')).status.nominatedNodeName).toBe('n2'))
-  expect(Object.keys(offers[0]?.['NodeNameToMetaVictims'] as object).sort()).toEqual(['n1', 'n2'])
-  expect(offers[0]?.['NodeNameToVictims']).toBeNull()
+  expect(Object.keys(offers[0]?.NodeNameToMetaVictims ?? {}).sort()).toEqual(['n1', 'n2'])
+  expect(offers[0]?.NodeNameToVictims).toBeNull()
   const left = (await cluster.client.resource(pods).list({ namespace: 'default' })).items
   expect(
     left.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(({ metadata }) => metadata.name),

@@ -17,7 +17,7 @@ export interface FitArgs {
     readonly resources?: readonly ResourceWeight[]
     readonly requestedToCapacityRatio?: {
       /** Utilization in percent, score 0 to 10. */
-      readonly shape: readonly { readonly utilization: number; readonly score: number }[]
+      readonly shape: readonly { readonly utilization?: number; readonly score?: number }[]
     }
   }
 }
@@ -30,7 +30,8 @@ const least: Rating = (requested, offered) =>
 const most: Rating = (requested, offered) => Math.trunc((Math.min(requested, offered) * maxScore) / offered)
 
 /** Linear between the points of the shape, level outside of it. */
-function shaped(points: readonly { readonly utilization: number; readonly score: number }[]): Rating {
+function shaped(given: readonly { readonly utilization?: number; readonly score?: number }[]): Rating {
+  const points = given.map(({ utilization = 0, score = 0 }) => ({ utilization, score }))
   const [first] = points
   const last = points.at(-1)
   if (first === undefined || last === undefined) throw new Error('requestedToCapacityRatio: shape has no points')
