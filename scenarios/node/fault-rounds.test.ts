@@ -27,9 +27,9 @@ const only = process.env['FAULT_ONLY']
 const budgetMs = Number(process.env['FAULT_SECONDS'] ?? Number.POSITIVE_INFINITY) * 1000
 const patienceMs = 150_000
 
-const faults = ['cox', 'containerd', 'shim', 'pause', 'client', 'connection'] as const
+const faults = ['cox', 'containerd', 'shim', 'pause', 'client', 'connection', 'agent'] as const
 /** Those of a node that has its API server elsewhere. */
-const apartFaults: readonly string[] = ['connection']
+const apartFaults: readonly string[] = ['connection', 'agent']
 type Fault = (typeof faults)[number]
 const moments = ['start', 'exec', 'probe', 'delete'] as const
 
@@ -132,6 +132,15 @@ describe.runIf(able).each([
       await later(random.below(6_000))
       await link?.mend()
     },
+    /** It starts again while its server is out of reach. */
+    async agent(random) {
+      await link?.cut()
+      kill([coxOf(cluster.dataDir)])
+      const back = run(cluster, 'agent', '--detach', '--yes')
+      await later(random.below(6_000))
+      await link?.mend()
+      await back
+    },
   }
 
   async function round(fault: Fault, seed: number): Promise<string> {
@@ -225,7 +234,7 @@ function wrongJob(pod: Pod | undefined, fault: Fault): string | undefined {
   const { phase, containerStatuses } = pod?.status ?? {}
   if (phase === 'Succeeded') return undefined
   const cutOff = containerStatuses?.[0]?.state?.terminated?.reason === 'StartError'
-  const mayFail = fault === 'cox' ? cutOff : fault !== 'client' && fault !== 'connection'
+  const mayFail = fault === 'cox' || fault === 'agent' ? cutOff : fault !== 'client' && fault !== 'connection'
   return phase === 'Failed' && mayFail ? undefined : `the job has not ended as it should: ${said(pod)}`
 }
 

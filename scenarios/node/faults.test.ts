@@ -1,6 +1,6 @@
 // What breaks under a running pod, on real containers: a killed process, a killed pause, a killed shim, a killed
 // containerd, a vanished image, the whole machine. Each pod recovers as users expect, and no container runs twice.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, it } from 'vitest'
@@ -63,6 +63,26 @@ describe.runIf(able)('what breaks under a pod', () => {
     expect(after.status.containerStatuses?.[0]?.containerID).toBe(before.status.containerStatuses?.[0]?.containerID)
     expect(restarts(after)).toBe(0)
     expect(running('surviving')).toHaveLength(1)
+  })
+  it('a start that fails after a kill leaves what runs, and the next one finds it', async ({ expect }) => {
+    await k.apply(podOf('spared', { c: marked('spared') }))
+    const before = await k.ready('spared')
+    const { pid } = JSON.parse(readFileSync(join(dataDir, 'cox.json'), 'utf8')) as { pid: number }
+    kill([pid])
+    const env = { COX_DATA_DIR: dataDir }
+    const up = ['up', '--detach', '--yes', '--listen', '127.0.0.1:0']
+    const damaged = join(dataDir, 'damaged')
+    writeFileSync(damaged, '[]')
+    const failed = await cox([...up, '--kubeconfig', damaged], { env })
+    expect(failed.code).toBe(1)
+    expect(failed.stderr).toContain('is not a kubeconfig')
+    expect(running('spared')).toHaveLength(1)
+    const { code, stderr } = await cox(up, { env })
+    expect(code, stderr).toBe(0)
+    const after = await k.ready('spared')
+    expect(after.status.containerStatuses?.[0]?.containerID).toBe(before.status.containerStatuses?.[0]?.containerID)
+    expect(restarts(after)).toBe(0)
+    expect(running('spared')).toHaveLength(1)
   })
   it('a killed shim ends its containers, and the pod runs again', async ({ expect }) => {
     await k.apply(podOf('unshimmed', { c: marked('unshimmed') }))
@@ -132,8 +152,15 @@ function powerOff(dataDir: string): void {
   const ours = (command: string) => command.includes(dataDir) && /^(containerd |\S*containerd-shim)/.test(command)
   kill([pid, ...processes(ours)])
   kill(processes(() => true).filter(insideOf(dataDir)))
-  for (const { target } of mountsBelow(join(dataDir, 'containerd', 'state')).toReversed())
-    execFileSync('umount', ['-l', target])
+  const mounted = () => mountsBelow(join(dataDir, 'containerd', 'state')).toReversed()
+  // One that containerd was taking away when it ended may be gone meanwhile.
+  for (const { target } of mounted()) spawnSync('umount', ['-l', target])
+  if (mounted().length > 0)
+    throw new Error(
+      `still mounted: ${mounted()
+        .map(({ target }) => target)
+        .join(', ')}`,
+    )
   writeFileSync(join(dataDir, 'containerd', 'boot-id'), 'the boot before this one')
 }
 /** Whether a process runs in a pod of the cluster. */

@@ -46,7 +46,14 @@ import { CliError } from './command.ts'
 import { removeRunState, writeRunState } from './data-dir.ts'
 import { lockDataDir } from './data-lock.ts'
 import { networkConfigMap, networkOf } from './join-objects.ts'
-import { checkIngressPorts, kubeletConfigOf, nodeReady, sharedRuntimeOf, startLocalNode } from './local-node.ts'
+import {
+  checkIngressPorts,
+  hasEarlierRun,
+  kubeletConfigOf,
+  nodeReady,
+  sharedRuntimeOf,
+  startLocalNode,
+} from './local-node.ts'
 import type { NodeSettings } from './node-flags.ts'
 import { openLog } from './log-file.ts'
 import type { Serving } from './service.ts'
@@ -63,7 +70,7 @@ const clock = systemClock
 const certificateTimeoutMs = 60_000
 const kubeletPort = 10250
 
-/** Joins and serves; rejects with CliError, and then nothing of it is left. */
+/** Joins and serves; rejects with CliError, and then nothing is left but what an earlier run left. */
 export async function serveAgent(options: AgentOptions, onProgress: (text: string) => void): Promise<Serving> {
   const undo: (() => unknown)[] = [lockDataDir(options.dataDir)]
   try {
@@ -85,6 +92,7 @@ async function start(
   growHeapSlowly()
   const { dataDir, node } = options
   const instance = instanceOf(dataDir)
+  const resumed = hasEarlierRun(instance)
   const log = openLog(dataDir)
   await checkIngressPorts(node, log)
   const membership = await joinCluster(options, onProgress)
@@ -93,7 +101,7 @@ async function start(
   const servers = createServers(server, (url) => createHttpTransport({ url, ca: caPem, credentials }))
   undo.push(() => servers.close?.())
   const client = createClient(servers, { userAgent: 'kubelet' })
-  const network = await readNetwork(client, server)
+  const network = await readNetwork(client, server, dataDir, onProgress)
   const plan = planOf(network)
   if (node.runtime !== 'sim') refuseOverlap(plan, joinLinks(instance, node), server)
   keepPlan(instance, plan)
@@ -103,7 +111,7 @@ async function start(
     node.runtime === 'sim'
       ? Promise.resolve()
       : removeNode({ instance, onProgress, sharedRuntime: sharedRuntimeOf(node) })
-  undo.push(removeAll)
+  if (!resumed) undo.push(removeAll)
   const hostNode = await startLocalNode(node, instance, network, log)
   undo.push(() => hostNode.release())
   let found: (api: NodeApi) => void = () => {}
@@ -144,6 +152,7 @@ async function start(
     url: server,
     nodeName: node.name,
     ready: nodeReady(client, node.name),
+    resumed,
     shutdown: () => started.kubelet.shutdown(),
     async stop(pods) {
       onProgress(pods === 'remove' ? 'stopping pods' : 'stopping; pods keep running')
@@ -226,11 +235,24 @@ async function nameMustBeFree(client: Client, name: string, server: string): Pro
     throw new CliError(`the cluster at ${server} has a node "${name}" that is Ready: choose another with --node-name`)
 }
 
-async function readNetwork(client: Client, server: string): Promise<ClusterNetwork> {
+/** What the cluster tells of its network. A node that has been told once starts without its servers: pods run on it. */
+async function readNetwork(
+  client: Client,
+  server: string,
+  dataDir: string,
+  onProgress: (text: string) => void,
+): Promise<ClusterNetwork> {
+  const kept = join(dataDir, 'cluster-network.json')
   try {
-    return networkOf(await client.resource(configMaps).get(networkConfigMap.name, networkConfigMap.namespace))
+    const network = networkOf(await client.resource(configMaps).get(networkConfigMap.name, networkConfigMap.namespace))
+    writeFileSync(kept, `${JSON.stringify(network)}\n`)
+    return network
   } catch (error) {
-    if (error instanceof TransportError) throw new CliError(`no server answers at ${server}: ${error.message}`)
+    if (error instanceof TransportError) {
+      if (!existsSync(kept)) throw new CliError(`no server answers at ${server}: ${error.message}`)
+      onProgress(`no server answers at ${server}, going on without: ${error.message}`)
+      return JSON.parse(readFileSync(kept, 'utf8')) as ClusterNetwork
+    }
     if (isReason(error, 'NotFound'))
       throw new CliError(`the cluster at ${server} is not one of Coxswain's: it does not tell its network`)
     throw error

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Node } from '../api/core/node.ts'
 import { nodes } from '../api/core/node.ts'
 import type { Client } from '../client/client.ts'
+import { leftovers } from '../host/cleanup.ts'
 import { ContainerdError } from '../host/containerd/containerd.ts'
 import { OciRuntimeError } from '../host/containerd/oci-runtimes.ts'
 import { createHttpEdge } from '../host/http-edge.ts'
@@ -15,12 +16,18 @@ import type { NodeAgentOptions } from '../node.ts'
 import { PortTakenError } from '../ports/http-edge.ts'
 import type { Log } from '../ports/log.ts'
 import { CliError } from './command.ts'
+import { readRunState } from './data-dir.ts'
 import type { NodeSettings } from './node-flags.ts'
 
 const readyMs = 120_000
 /** The address of a runtime that is not ours. */
 export const sharedRuntimeOf = ({ runtime }: Pick<NodeSettings, 'runtime'>): string | undefined =>
   runtime.startsWith('unix://') ? runtime : undefined
+
+/** Whether an earlier run has left pods on the machine, in order or because it was killed: a start that fails leaves them. */
+export const hasEarlierRun = (instance: Instance): boolean =>
+  ['containerd', 'cni'].some((name) => existsSync(join(instance.dataDir, name))) &&
+  (readRunState(instance.dataDir) !== undefined || leftovers(instance).length > 0)
 
 /** A port that was asked for and is taken is told now, not when the first Ingress comes. */
 export async function checkIngressPorts({ ingress }: NodeSettings, log: Log): Promise<void> {

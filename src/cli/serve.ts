@@ -40,7 +40,14 @@ import {
   podsReach,
   renewing,
 } from './listen.ts'
-import { checkIngressPorts, kubeletConfigOf, nodeReady, sharedRuntimeOf, startLocalNode } from './local-node.ts'
+import {
+  checkIngressPorts,
+  hasEarlierRun,
+  kubeletConfigOf,
+  nodeReady,
+  sharedRuntimeOf,
+  startLocalNode,
+} from './local-node.ts'
 import type { NodeSettings } from './node-flags.ts'
 import type { Serving } from './service.ts'
 
@@ -71,7 +78,7 @@ export interface ServeOptions {
 /** Takes what was begun away again, last things first. */
 type Undo = (() => unknown)[]
 
-/** Starts a control plane; rejects with CliError or StoreOpenError, and then nothing of it is left. */
+/** Starts a control plane; rejects with CliError or StoreOpenError, and then nothing is left but what an earlier run left. */
 export async function serve(options: ServeOptions, onProgress: (text: string) => void): Promise<Serving> {
   const undo: Undo = [lockDataDir(options.dataDir)]
   try {
@@ -87,6 +94,7 @@ export async function serve(options: ServeOptions, onProgress: (text: string) =>
 async function start(options: ServeOptions, onProgress: (text: string) => void, undo: Undo): Promise<Serving> {
   const { dataDir, node } = options
   const instance = instanceOf(dataDir)
+  const resumed = hasEarlierRun(instance)
   const log = openLog(dataDir)
   const shared = options.store.startsWith('etcd=') ? await openShared(options, instance, undo) : undefined
   let cluster: Cluster | undefined
@@ -117,7 +125,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   let hostNode: Awaited<ReturnType<typeof startLocalNode>> | undefined
   undo.push(async () => {
     hostNode?.release()
-    await removeAll(0)
+    if (!resumed) await removeAll(0)
   })
   const chosen = openApi(options.api, log)
   undo.push(() => chosen.close())
@@ -219,7 +227,7 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const shutdown = async () => {
     await Promise.all([...started.nodes.values()].map(({ kubelet }) => kubelet.shutdown()))
   }
-  return { url, nodeName: node?.name, ready: isUp, stop, shutdown }
+  return { url, nodeName: node?.name, ready: isUp, resumed, stop, shutdown }
 }
 
 const networkOfPlan = (plan: NetworkPlan): ClusterNetwork => ({

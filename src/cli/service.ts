@@ -16,8 +16,10 @@ export interface Serving {
   readonly url: string
   /** Undefined where no node was started. */
   readonly nodeName: string | undefined
-  /** Resolves when the node is Ready. */
+  /** Resolves when the node is Ready; rejects with why it is not. */
   readonly ready: Promise<void>
+  /** It goes on with what an earlier run has left: what runs on the machine does not end with a start that fails. */
+  readonly resumed: boolean
   /** 'remove' takes everything away that is on the machine; 'keep' leaves the pods running. */
   stop(pods: 'keep' | 'remove'): Promise<void>
   /** The machine goes down: ends the pods in order, within the times of the configuration. */
@@ -30,12 +32,15 @@ export interface Service {
   sayReady(url: string, nodeName: string | undefined): void
 }
 
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 const seconds = (startMs: number) => `${((performance.now() - startMs) / 1000).toFixed(1)} s`
 
 /** What the detached process tells the one that waits for it. */
 type Report =
   | { readonly type: 'progress'; readonly text: string }
   | { readonly type: 'ready'; readonly url: string; readonly nodeName: string | undefined }
+  /** It serves, and its node is not Ready. */
+  | { readonly type: 'late'; readonly text: string }
   | { readonly type: 'failed'; readonly message: string }
 
 /** Serves in this process until a signal: Ctrl-C takes everything away, SIGTERM leaves the pods running, unless the machine
@@ -46,7 +51,7 @@ export async function serveHere(service: Service): Promise<number> {
   process.stderr.on('error', () => {})
   const report = (message: Report) => {
     if (process.send !== undefined && process.connected) process.send(message)
-    else if (message.type === 'progress') note(`cox: ${message.text} (${seconds(startMs)})`)
+    else if (message.type === 'progress' || message.type === 'late') note(`cox: ${message.text} (${seconds(startMs)})`)
     else if (message.type === 'ready') service.sayReady(message.url, message.nodeName)
   }
   try {
@@ -61,17 +66,20 @@ export async function serveHere(service: Service): Promise<number> {
     // A closed terminal ends nothing that it was not asked to end.
     process.on('SIGHUP', () => stopped('keep'))
     const serving = await service.start((text) => report({ type: 'progress', text }))
+    const begun = (message: Report) => {
+      report(message)
+      if (process.connected) process.disconnect()
+      nowReady()
+      trimHeapWhenQuiet(systemClock)
+      return asked
+    }
     const how = await Promise.race([
       asked,
       serving.ready.then(
-        () => {
-          report({ type: 'ready', url: serving.url, nodeName: serving.nodeName })
-          if (process.connected) process.disconnect()
-          nowReady()
-          trimHeapWhenQuiet(systemClock)
-          return asked
-        },
+        () => begun({ type: 'ready', url: serving.url, nodeName: serving.nodeName }),
         async (error: unknown) => {
+          // Pods that run need their agent, also while it cannot say that they do.
+          if (serving.resumed) return begun({ type: 'late', text: `${messageOf(error)}; it goes on` })
           await serving.stop('remove')
           throw error
         },
@@ -80,13 +88,13 @@ export async function serveHere(service: Service): Promise<number> {
     if (how === 'shutdown') await serving.shutdown()
     await serving.stop(how === 'remove' ? 'remove' : 'keep').catch((error: unknown) => {
       // What is still open would keep this process for ever, and "cox down" waits for its end.
-      note(`cox: ${error instanceof Error ? error.message : String(error)}`)
+      note(`cox: ${messageOf(error)}`)
       process.exit(1)
     })
     return 0
   } catch (error) {
     if (process.send === undefined || !process.connected) throw error
-    const failed: Report = { type: 'failed', message: error instanceof Error ? error.message : String(error) }
+    const failed: Report = { type: 'failed', message: messageOf(error) }
     await new Promise((sent) => process.send?.(failed, sent))
     // What was begun may still have timers, and who waits for this process waits for its end.
     process.exit(1)
@@ -116,7 +124,8 @@ export function detach(service: Service): Promise<number> {
       if (message.type === 'progress') note(`cox: ${message.text} (${seconds(startMs)})`)
       else if (message.type === 'failed') failure = message.message
       else {
-        service.sayReady(message.url, message.nodeName)
+        if (message.type === 'late') note(`cox: ${message.text} (${seconds(startMs)})`)
+        else service.sayReady(message.url, message.nodeName)
         child.unref()
         resolve(0)
       }
