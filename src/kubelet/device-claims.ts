@@ -3,6 +3,7 @@
 import { claimsOfPod, extendedPodClaim, isMadeFor, usesClaims } from '../api/resource/pod-claims.ts'
 import { type ResourceClaim, resourceClaims, resourceSlices } from '../api/resource/resource.ts'
 import type { Client } from '../client/client.ts'
+import { createTurns } from '../client/turns.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { Log } from '../ports/log.ts'
@@ -51,7 +52,7 @@ export class DeviceClaims {
   readonly #wipes = new Map<string, Timer>()
   #watching: { close(): void } | undefined
   /** One change at a time: two pods that share a claim have it prepared once. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #inTurn = createTurns()
   constructor(options: DeviceClaimsOptions) {
     this.#options = options
   }
@@ -123,11 +124,6 @@ export class DeviceClaims {
         devices: devices.filter((d) => isOf(d, request)),
       }))
     })
-  }
-  #inTurn<T>(step: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(step)
-    this.#turn = turn.catch(() => undefined)
-    return turn
   }
   #isUser(uid: string): boolean {
     return [...this.#claims.values()].some(({ pods }) => pods.includes(uid))

@@ -1,5 +1,6 @@
 // Devices of device plugins: which there are, and whose each is. Allocations are kept in a file, so that a restarted
 // kubelet knows them; devices are told again by the plugins, which register when they see the new socket.
+import { createTurns } from '../client/turns.ts'
 import type { Clock, Timer } from '../ports/clock.ts'
 import type {
   DeviceAllocation,
@@ -62,7 +63,7 @@ export class Devices {
   readonly #preferred = new Map<string, ReadonlyMap<string, number>>()
   #server: { close(): Promise<void> } | undefined
   /** One allocation at a time: none sees devices free that another is about to take. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #inTurn = createTurns()
   constructor(options: DevicesOptions) {
     this.#options = options
   }
@@ -113,9 +114,7 @@ export class Devices {
   /** Gives the pod's containers their devices. Answers why that is not possible. */
   async allocate(pod: Pod): Promise<string | undefined> {
     if (!this.#wants(pod)) return undefined
-    const turn = this.#turn.then(() => this.#allocate(pod))
-    this.#turn = turn.catch(() => undefined)
-    return turn
+    return this.#inTurn(() => this.#allocate(pod))
   }
   /** What a container has got, one entry a resource. */
   of(uid: string, container: string): readonly DeviceAllocation[] {

@@ -2,6 +2,7 @@
 // which it was pulled (KEP-2535). Records are files in upstream's form, so that they outlive the kubelet. An image without
 // a record was brought by somebody else (preloaded); one whose pull was begun and not recorded was not.
 import { hex, sha256 } from '../api/machinery/sha256.ts'
+import { createTurns } from '../client/turns.ts'
 import { type Clock, rfc3339 } from '../ports/clock.ts'
 import type { RegistryAuth } from '../ports/container-runtime.ts'
 import type { Disk } from '../ports/disk.ts'
@@ -64,7 +65,7 @@ function repositoryOf(image: string): string {
 export class PulledImages {
   readonly #options: PulledImagesOptions
   /** Records are changed one after another. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #inTurn = createTurns()
   constructor(options: PulledImagesOptions) {
     this.#options = options
   }
@@ -81,9 +82,7 @@ export class PulledImages {
   }
   /** `image` was pulled with this credential (undefined: with none), and is `imageRef` in the runtime. */
   async record(image: string, imageRef: string, credential: PullCredential | undefined): Promise<void> {
-    const turn = this.#turn.then(() => this.#record(image, imageRef, credential))
-    this.#turn = turn.catch(() => undefined)
-    return turn
+    return this.#inTurn(() => this.#record(image, imageRef, credential))
   }
   /** The image has been removed from the node. */
   async forget(imageRef: string): Promise<void> {

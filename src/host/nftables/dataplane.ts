@@ -2,6 +2,7 @@
 // number of services, and a change is one transaction that names what changed and nothing else: the kernel takes it whole
 // or not at all. Small ones go to an nft that waits for them, the others to one of their own, whose memory goes with it.
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { createTurns } from '../../client/turns.ts'
 import type { Dataplane, DataplaneState, Endpoint, PolicyRule, ServiceRule } from '../../ports/dataplane.ts'
 import type { Log } from '../../ports/log.ts'
 import type { LinkAddresses } from '../link-addresses.ts'
@@ -266,7 +267,7 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
   const session = nftSession(prefix)
   /** Undefined while it is in doubt: the next apply begins with an empty table. */
   let held: Held | undefined
-  let queue: Promise<void> = Promise.resolve()
+  const inTurn = createTurns()
 
   async function applyOnce(state: DataplaneState): Promise<void> {
     await readLongLists(state.policies)
@@ -309,24 +310,21 @@ export function nftablesDataplane(options: NftablesOptions): Dataplane {
   }
 
   return {
-    apply(state) {
-      const result = queue.then(() => applyOnce(state))
-      queue = result.catch(() => {
-        // The caller hears of it; the next apply starts from a table whose content is not in doubt.
-        held = undefined
-      })
-      return result
-    },
-    clear() {
-      const result = queue.then(async () => {
+    apply: (state) =>
+      inTurn(() =>
+        applyOnce(state).catch((error: unknown) => {
+          // The next apply starts from a table whose content is not in doubt.
+          held = undefined
+          throw error
+        }),
+      ),
+    clear: () =>
+      inTurn(async () => {
         await nft(`table inet ${table} {}\ndelete table inet ${table}\n`)
         held = undefined
         session.end()
         await options.links?.apply([])
-      })
-      queue = result.catch(() => {})
-      return result
-    },
+      }),
     heldPorts: async () => listeningPorts(await tool(['sh', '-c', listeningScript])),
   }
 }
