@@ -3,7 +3,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import os from 'node:os'
 import { join } from 'node:path'
-import type { Cgroups, InterfaceUsage, MachineFacts, NodeHost, NodeUsage } from '../ports/node-host.ts'
+import {
+  type Cgroups,
+  type InterfaceUsage,
+  type MachineFacts,
+  noAppArmor,
+  type NodeHost,
+  type NodeUsage,
+} from '../ports/node-host.ts'
 
 export interface NodeHostOptions {
   readonly cgroups: Cgroups
@@ -142,6 +149,7 @@ function missingFeatures(): string[] {
   const modules = text(`/lib/modules/${os.release()}/modules.dep`)
   if (!/^SCTP\b/m.test(text('/proc/net/protocols')) && !/\/sctp\.ko/.test(modules)) missing.push('no SCTP')
   if (!/\bnfs4?$/m.test(fileSystems)) missing.push('no NFS client')
+  if (text('/sys/module/apparmor/parameters/enabled') !== 'Y') missing.push(noAppArmor)
   if (!existsSync('/proc/net/if_inet6')) missing.push('no IPv6')
   if (!/\boverlay$/m.test(fileSystems)) missing.push('no overlayfs')
   return missing

@@ -20,6 +20,7 @@ const facts = (parts: Partial<AdmissionFacts> = {}): AdmissionFacts => ({
   others: [],
   pressure: { memory: false, disk: false, pid: false },
   features: { supplementalGroupsPolicy: false, imageVolumes: false, handlers: [] },
+  missing: [],
   config: { ...defaultKubeletConfig, allowedUnsafeSysctls: ['net.core.*'] },
   ...parts,
 })
@@ -36,6 +37,14 @@ const affinity = (operator: string, key: string, values?: string[]) => ({
   },
 })
 
+it('refuses AppArmor profiles where the kernel has none', () => {
+  const withProfile = (type: string) => ({ securityContext: { appArmorProfile: { type } } })
+  const on = (spec: object) => reason({ ...spec }, { missing: ['no AppArmor'] })
+  expect(on(withProfile('RuntimeDefault'))).toBe('AppArmor')
+  expect(on({ containers: [container(withProfile('RuntimeDefault'))], ...withProfile('Unconfined') })).toBe('AppArmor')
+  expect(on(withProfile('Unconfined'))).toBeUndefined()
+  expect(reason(withProfile('RuntimeDefault'))).toBeUndefined()
+})
 describe('refusePod', () => {
   it.each([
     ['nothing special', {}, undefined],

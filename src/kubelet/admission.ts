@@ -5,13 +5,14 @@ import { podFitsNode } from '../api/core/node-match.ts'
 import { podRequests } from '../api/core/pod-resources.ts'
 import { untoleratedTaint } from '../api/core/toleration.ts'
 import type { RuntimeFeatures } from '../ports/container-runtime.ts'
+import { noAppArmor } from '../ports/node-host.ts'
 import type { KubeletConfig } from './config.ts'
 import { refusedUnderPressure } from './eviction.ts'
 import type { Pressure } from './node-status.ts'
 import { amount } from './resources.ts'
 import { portMappings } from './sandbox.ts'
 import type { Waiting } from './status.ts'
-import { isHostNetwork, lastingContainers, type Pod } from './types.ts'
+import { everyContainer, isHostNetwork, lastingContainers, type Pod } from './types.ts'
 
 export interface AdmissionFacts {
   /** Undefined while the node is not registered: then labels and taints are not looked at. */
@@ -22,6 +23,8 @@ export interface AdmissionFacts {
   readonly config: KubeletConfig
   readonly pressure: Pressure
   readonly features: RuntimeFeatures
+  /** What the machine's kernel lacks. */
+  readonly missing: readonly string[]
 }
 
 const refuse = (reason: string, message: string): Waiting => ({ reason, message: `Pod was rejected: ${message}` })
@@ -38,7 +41,8 @@ function hostPorts(pod: Pod): readonly { ip: string; protocol: string; port: num
   )
 }
 const anywhere = (ip: string) => ip === '' || ip === '0.0.0.0' || ip === '::'
-function portsConflict(pod: Pod, others: readonly Pod[]): boolean {
+/** Whether a pod wants host ports that others have. */
+export function portsConflict(pod: Pod, others: readonly Pod[]): boolean {
   const wanted = hostPorts(pod)
   if (wanted.length === 0) return false
   return others
@@ -109,6 +113,13 @@ function forbiddenSysctl(pod: Pod, name: string, allowed: readonly string[]): st
   return undefined
 }
 
+/** https://kubernetes.io/docs/tutorials/security/apparmor/ */
+const wantsAppArmor = (pod: Pod): boolean =>
+  everyContainer(pod.spec).some((container) => {
+    const profile = container.securityContext?.appArmorProfile ?? pod.spec.securityContext?.appArmorProfile
+    return profile !== undefined && profile.type !== 'Unconfined'
+  })
+
 /** Undefined: the pod may run here. */
 export function refusePod(pod: Pod, facts: AdmissionFacts): Waiting | undefined {
   const { node, others, config } = facts
@@ -125,6 +136,8 @@ export function refusePod(pod: Pod, facts: AdmissionFacts): Waiting | undefined 
       reason: 'SupplementalGroupsPolicyNotSupported',
       message: 'SupplementalGroupsPolicy=Strict is not supported in this node',
     }
+  if (facts.missing.includes(noAppArmor) && wantsAppArmor(pod))
+    return { reason: 'AppArmor', message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host' }
   if (node !== undefined) {
     if (!podFitsNode(pod, node)) return predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector")
     const taint = untoleratedTaint(node.spec.taints, pod.spec.tolerations, ['NoExecute'])

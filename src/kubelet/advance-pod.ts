@@ -100,6 +100,8 @@ async function withSandbox(context: KubeletContext, handle: PodHandle, plan: Pla
   const { attempt } = plan.createSandbox
   if (attempt > 0)
     context.record(pod, undefined, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
+  await unlessAborted(context.portsFreed(pod), handle.ending)
+  if (handle.ending.aborted) return undefined
   const made = await createSandbox(context, pod, attempt)
   if (made.ok) {
     // Whatever could not be started in the old one gets its chance at once.

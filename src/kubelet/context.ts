@@ -74,6 +74,8 @@ export interface KubeletContext {
   readonly services: () => Promise<Iterable<ServiceFacts>>
   /** Why a pod cannot have the resources that it wishes now. */
   readonly resizePending: (pod: Pod) => Pending | undefined
+  /** Resolves when no pod that has gone holds host ports that this one wants. */
+  readonly portsFreed: (pod: Pod) => Promise<void>
   readonly userAgent: string
   /** The handler of a RuntimeClass, undefined when there is no such class. */
   readonly runtimeHandler: (runtimeClassName: string) => Promise<string | undefined>

@@ -249,6 +249,7 @@ async function makeContext(
       return [...serviceInformer.list()].map(factsOf)
     },
     resizePending: (pod) => podSet()?.resizePending(pod),
+    portsFreed: (pod) => podSet()?.portsFreed(pod) ?? Promise.resolve(),
     userAgent,
     runtimeHandler: async (name) => (await client.resource(runtimeClasses).find(name))?.handler,
   }

@@ -1,6 +1,6 @@
 // The pods of this node by UID, each with its worker. A pod of the same name waits for its predecessor's end.
 import type { Node } from '../api/core/node.ts'
-import { refusePod } from './admission.ts'
+import { portsConflict, refusePod } from './admission.ts'
 import type { KubeletContext } from './context.ts'
 import { ghostPod } from './ghost-pod.ts'
 import { podPaths, podsRoot } from './paths.ts'
@@ -140,6 +140,7 @@ export class PodSet {
       config,
       pressure: this.pressure(),
       features: this.#context.runtimeFeatures,
+      missing: this.#context.machine.missing,
     })
     if (refusal !== undefined) return refusal
     const threads = cpus.refuseThreads(pod)
@@ -161,6 +162,14 @@ export class PodSet {
       (w) => !w.isEnded && !w.hasFailed && !w.isRemoved && w.uid !== pod.metadata.uid,
     )
     return holding.map((w) => w.pod)
+  }
+  /** Resolves when host ports that a pod wants lead to no pod any more that has gone: the API forgets a pod before its network
+   * is down. */
+  async portsFreed(pod: Pod): Promise<void> {
+    const gone = [...this.#workers.values()].filter(
+      (w) => (w.isEnded || w.hasFailed || w.isRemoved) && w.uid !== pod.metadata.uid && portsConflict(pod, [w.pod]),
+    )
+    await Promise.all(gone.map((worker) => worker.whenNetworkDown()))
   }
   resizePending(pod: Pod): Pending | undefined {
     const granted = this.#workers.get(pod.metadata.uid)?.pod

@@ -209,6 +209,11 @@ export class PodWorker implements PodHandle {
     if (this.#ended || this.#forgotten) return Promise.resolve()
     return new Promise((done) => this.#onEnded.push(done))
   }
+  /** Resolves when nothing of it runs and its network is down, or cannot be taken down now. */
+  async whenNetworkDown(): Promise<void> {
+    await this.whenEnded()
+    await Promise.allSettled([...this.stops.values()].map((stop) => stop ?? Promise.resolve()))
+  }
   /** What its volumes or environment show has changed. */
   refresh(): void {
     this.#refresh = true

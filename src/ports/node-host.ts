@@ -36,6 +36,9 @@ export interface MachineFacts {
   readonly missing: readonly string[]
 }
 
+/** What `missing` says of a kernel whose AppArmor is not there or not on. */
+export const noAppArmor = 'no AppArmor'
+
 /** Absent means: leave it. */
 export interface CgroupResources {
   readonly cpuShares?: number
