@@ -17,6 +17,8 @@ evictionMinimumReclaim: {nodefs.available: 500Mi}
 evictionPressureTransitionPeriod: 30s
 imageMinimumGCAge: 10m
 containerLogMaxSize: 20Mi
+containerLogMonitorInterval: 5s
+enableDebuggingHandlers: false
 kubeReserved: {cpu: 500m, memory: 1Gi}
 cpuManagerPolicy: static
 reservedSystemCPUs: 0-1
@@ -51,6 +53,8 @@ readOnlyPort: 0
       evictionTransitionMs: 30_000,
       imageGcLeastAgeMs: 600_000,
       containerLogMaxBytes: 20 * 2 ** 20,
+      containerLogMonitorMs: 5000,
+      debuggingHandlers: false,
       kubeReserved: { cpu: '500m', memory: '1Gi' },
       cpuManagerPolicy: 'static',
       reservedSystemCpus: '0-1',
@@ -90,6 +94,10 @@ readOnlyPort: 0
     ['cpuManagerPolicyOptions: {full-pcpus-only: "true"}', 'the options need cpuManagerPolicy: static'],
     ['cpuManagerPolicy: dynamic', 'cpuManagerPolicy: expected one of: none, static'],
     ['memoryManagerPolicy: BestEffort', 'memoryManagerPolicy: expected one of: None, Static'],
+    ['containerLogMonitorInterval: 1s', 'containerLogMonitorInterval: must be at least 3s'],
+    ['memorySwap: {swapBehaviour: NoSwap}', 'memorySwap.swapBehaviour: strict decoding error: unknown field'],
+    ['registerWithTaints: [{key: a, effects: NoSchedule}]', 'registerWithTaints[0].effects: strict decoding error'],
+    ['allowPrivileged: true', 'strict decoding error: unknown field "allowPrivileged"'],
     ['reservedMemory: [{numaNode: 0}]', 'reservedMemory[0]: expected numaNode, the number of a NUMA node, and limits'],
     ['reservedMemory: [{numaNode: 0, limits: {cpu: 1}}]', 'the limit type "cpu" for NUMA node 0'],
     ['reservedMemory: [{numaNode: 0, limits: {memory: 0}}]', 'reserved memory may not be zero for NUMA node 0'],

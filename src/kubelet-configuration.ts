@@ -88,6 +88,11 @@ const table =
 
 const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Complains of words that upstream's type does not have. */
+function knownKeys(value: unknown, known: readonly string[], complain: Complain, at = ''): void {
+  for (const name of isTable(value) ? Object.keys(value) : [])
+    if (!known.includes(name)) complain(`${at}.${name}: strict decoding error: unknown field`)
+}
 const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every((one) => typeof one === 'string')
 function amountOf(value: unknown): number | undefined {
@@ -143,6 +148,7 @@ const softGrace: Field = (value, into, complain) => {
 const taints: Field = (value, into, complain) => {
   if (!Array.isArray(value)) return complain('expected a list of taints')
   into.nodeTaints = value.flatMap((taint: unknown, i) => {
+    knownKeys(taint, ['key', 'value', 'effect', 'timeAdded'], complain, `[${i}]`)
     const { key, value: said, effect } = isTable(taint) ? taint : {}
     const known = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(effect as string)
     if (typeof key !== 'string' || !known || (said !== undefined && typeof said !== 'string')) {
@@ -155,6 +161,7 @@ const taints: Field = (value, into, complain) => {
 const byPriority: Field = (value, into, complain) => {
   if (!Array.isArray(value)) return complain('expected a list')
   into.shutdownGraceByPriority = value.flatMap((entry: unknown, i) => {
+    knownKeys(entry, ['priority', 'shutdownGracePeriodSeconds'], complain, `[${i}]`)
     const { priority, shutdownGracePeriodSeconds: graceSeconds } = isTable(entry) ? entry : {}
     if (Number.isInteger(priority) && Number.isInteger(graceSeconds) && (graceSeconds as number) >= 0)
       return [{ priority: priority as number, graceSeconds: graceSeconds as number }]
@@ -163,6 +170,7 @@ const byPriority: Field = (value, into, complain) => {
   })
 }
 const backOff: Field = (value, into, complain) => {
+  knownKeys(value, ['maxContainerRestartPeriod'], complain)
   const period = isTable(value) ? value['maxContainerRestartPeriod'] : undefined
   const ms = typeof period === 'string' ? parseDuration(period) : undefined
   if (ms === undefined || ms < 1000 || ms > 300_000)
@@ -195,6 +203,7 @@ const reservedMemory: Field = (value, into, complain) => {
   if (!Array.isArray(value)) return complain('expected a list of numaNode and limits')
   const seen = new Set<string>()
   into.reservedMemory = value.flatMap((entry: unknown, i) => {
+    knownKeys(entry, ['numaNode', 'limits'], complain, `[${i}]`)
     const { numaNode, limits } = isTable(entry) ? entry : {}
     if (!Number.isInteger(numaNode) || (numaNode as number) < 0 || !isTable(limits)) {
       complain(`[${i}]: expected numaNode, the number of a NUMA node, and limits, names with amounts`)
@@ -218,6 +227,7 @@ const reservedMemory: Field = (value, into, complain) => {
   })
 }
 const swap: Field = (value, into, complain) => {
+  knownKeys(value, ['swapBehavior'], complain)
   if (!isTable(value)) return complain('expected swapBehavior')
   const behavior = value['swapBehavior'] ?? ''
   if (behavior === '' || behavior === 'NoSwap' || behavior === 'LimitedSwap')
@@ -279,6 +289,11 @@ const fields: Readonly<Record<string, Field>> = {
   topologyManagerScope: oneOf('topologyManagerScope', 'container', 'pod'),
   containerLogMaxSize: quantity('containerLogMaxBytes'),
   containerLogMaxFiles: integer('containerLogMaxFiles', 2),
+  containerLogMonitorInterval: (value, into, complain) => {
+    duration('containerLogMonitorMs')(value, into, complain)
+    if ((into.containerLogMonitorMs ?? 3000) < 3000) complain('must be at least 3s')
+  },
+  enableDebuggingHandlers: boolean('debuggingHandlers'),
   serializeImagePulls: boolean('serializeImagePulls'),
   maxParallelImagePulls: integer('maxParallelImagePulls', 1),
   imagePullCredentialsVerificationPolicy: oneOf('imagePullVerification', ...verificationPolicies),
@@ -307,14 +322,14 @@ const fields: Readonly<Record<string, Field>> = {
 
 /** Upstream's other fields: what they set is not this agent's to do, or is done without being asked. */
 const others = new Set(
-  `address allowPrivileged authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
-  containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpoint contentType cpuCFSQuotaPeriod
+  `address authentication authorization cgroupDriver cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
+  containerLogMaxWorkers containerRuntimeEndpoint contentType cpuCFSQuotaPeriod
   cpuManagerReconcilePeriod enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler
-  enableDebuggingHandlers enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery
+  enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery
   eventBurst eventRecordQPS failCgroupV1 failSwapOn featureGates fileCheckFrequency hairpinMode healthzBindAddress healthzPort
-  imagePullQPS imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
+  imageServiceEndpoint iptablesDropBit iptablesMasqueradeBit
   kernelMemcgNotification kubeAPIBurst kubeAPIQPS kubeletCgroups localStorageCapacityIsolation logging
-  makeIPTablesUtilChains maxOpenFiles memoryThrottlingFactor oomScoreAdj podCIDR
+  makeIPTablesUtilChains maxOpenFiles memoryReservationPolicy memoryThrottlingFactor oomScoreAdj podCIDR
   port protectKernelDefaults qosReserved readOnlyPort registryBurst
   registryPullQPS rotateCertificates runOnce runtimeRequestTimeout serverTLSBootstrap showHiddenMetricsForVersion
   streamingConnectionIdleTimeout syncFrequency systemCgroups

@@ -48,6 +48,10 @@ export interface KubeletConfig {
   readonly kubeReservedCgroup: string | undefined
   readonly containerLogMaxBytes: number
   readonly containerLogMaxFiles: number
+  /** How often the size of logs is looked at. */
+  readonly containerLogMonitorMs: number
+  /** Whether the node gives logs and lets in exec, attach and port-forward. */
+  readonly debuggingHandlers: boolean
   /** One pull at a time, whatever maxParallelImagePulls says. */
   readonly serializeImagePulls: boolean
   readonly maxParallelImagePulls: number
@@ -130,6 +134,8 @@ export const defaultKubeletConfig: KubeletConfig = {
   kubeReservedCgroup: undefined,
   containerLogMaxBytes: 10 * 2 ** 20,
   containerLogMaxFiles: 5,
+  containerLogMonitorMs: 10_000,
+  debuggingHandlers: true,
   serializeImagePulls: false,
   maxParallelImagePulls: 5,
   credentialProviderConfig: undefined,

@@ -4,8 +4,6 @@ import { every, type Timer } from '../ports/clock.ts'
 import type { Disk } from '../ports/disk.ts'
 import type { KubeletContext } from './context.ts'
 
-const periodMs = 10_000
-
 /** Names of the rotated logs beside `path`, oldest first. */
 export async function rotatedLogs(disk: Disk, path: string): Promise<readonly string[]> {
   const slash = path.lastIndexOf('/')
@@ -40,7 +38,7 @@ export async function rotateLogs(context: KubeletContext): Promise<void> {
 }
 
 export function startLogRotation(context: KubeletContext): Timer {
-  return every(context.clock, periodMs, () =>
+  return every(context.clock, context.config.containerLogMonitorMs, () =>
     rotateLogs(context).catch((error: unknown) => {
       // Boundary: tried again with the next round.
       context.log.warn('cannot rotate container logs', { error: String(error) })

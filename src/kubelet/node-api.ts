@@ -73,11 +73,17 @@ function drained({ context: { view }, onPodChange }: NodeApiParts, uid: string, 
   })
 }
 
+/** Throws where the configuration lets nobody look into containers. */
+function mayDebug({ context: { config } }: NodeApiParts): void {
+  if (!config.debuggingHandlers) throw new ApiError('MethodNotAllowed', 'Debug endpoints are disabled.')
+}
+
 export function createNodeApi(parts: NodeApiParts): NodeApi {
   const { context, onPodChange } = parts
   const { runtime, view, disk, clock } = context
   return {
     async containerLogs(target: PodAddress, query: LogQuery, signal: AbortSignal) {
+      mayDebug(parts)
       const worker = workerOf(parts, target.namespace, target.pod)
       const run = runWithLog(parts, worker, target, query.previous === true)
       const source = {
@@ -93,12 +99,15 @@ export function createNodeApi(parts: NodeApiParts): NodeApi {
       return readLogs(disk, source, query, clock.now(), signal)
     },
     async exec(target, command, options) {
+      mayDebug(parts)
       return runtime.exec(runningContainer(parts, target), command, options)
     },
     async attach(target, options) {
+      mayDebug(parts)
       return runtime.attach(runningContainer(parts, target), options)
     },
     async portForward(namespace, pod, port) {
+      mayDebug(parts)
       const worker = workerOf(parts, namespace, pod)
       const sandbox = view.pod(worker.uid).sandboxes.find((s) => s.ready)
       if (sandbox === undefined || everyContainer(worker.pod.spec).length === 0)
