@@ -10,7 +10,7 @@ import {
   resourceSlices,
 } from '../api/resource/resource.ts'
 import type { Input } from '../client/client.ts'
-import { type SchedulerCluster, schedulerCluster } from './testing/cluster.ts'
+import { requesting, type SchedulerCluster, schedulerCluster } from './testing/cluster.ts'
 
 let cluster: SchedulerCluster | undefined
 afterEach(async () => {
@@ -198,6 +198,27 @@ test('constraints, counts, alternatives, all, taints and counters', async () => 
   }
   expect((await c.eventsOf('broken'))[0]).toContain('no such key: none')
   expect((await c.eventsOf('classless'))[0]).toContain('request gpu: device class unknown does not exist')
+})
+
+test('among nodes with other devices the one with the more wanted wins, though it is a little fuller', async () => {
+  const c = await start()
+  await slice(c, 'n1', [gpu('good', 'a', '8Gi')])
+  await slice(c, 'n2', [gpu('best', 'b', '8Gi')])
+  await c.pod('before', (pod) => {
+    pod.spec.nodeName = 'n2'
+    requesting({ cpu: '1' })(pod)
+  })
+  const alternative = (name: string, model: string) => {
+    const expression = `device.attributes["${driver}"].model == "${model}"`
+    return { name, deviceClassName: 'gpu', selectors: [{ cel: { expression } }] }
+  }
+  for (const name of ['one', 'two']) {
+    await claim(c, name, [{ name: 'gpu', firstAvailable: [alternative('best', 'b'), alternative('good', 'a')] }])
+    await c.pod(name, using(name))
+    await c.advance(2000)
+  }
+  expect(await devicesOf(c, 'one')).toEqual(['gpu/best=n2/best'])
+  expect(await devicesOf(c, 'two')).toEqual(['gpu/good=n1/good'])
 })
 
 test('nobody else may use a claim whose device drives its users away; without users it gets another device', async () => {

@@ -33,7 +33,7 @@ export const defaultPlugins: readonly WeightedPlugin[] = [
   { factory: nodeAffinity, weight: 2 },
   { factory: nodePorts, weight: 0 },
   { factory: nodeResourcesFit, weight: 1 },
-  { factory: dynamicResources, weight: 0 },
+  { factory: dynamicResources, weight: 2 },
   { factory: defaultPreemption, weight: 0 },
   { factory: volumeRestrictions, weight: 0 },
   { factory: nodeVolumeLimits, weight: 0 },

@@ -8,29 +8,60 @@ import { byControllerUid } from '../../client/informer.ts'
 import { type ClaimPlan, Claims, type Wishes } from '../devices/claims.ts'
 import { ClaimWriter } from '../devices/claim-writer.ts'
 import { type Cycle, type Plugin, type PluginFactory } from '../framework.ts'
+import { normalizeLinear } from './normalize.ts'
 
 const name = 'DynamicResources'
 const planOf = (cycle: Cycle): ClaimPlan | undefined => cycle.data.get(name) as ClaimPlan | undefined
 
+const hasAlternatives = ({ spec, status }: ResourceClaim): boolean =>
+  status.allocation === undefined &&
+  spec.devices.requests?.some(({ firstAvailable = [] }) => firstAvailable.length > 0) === true
+
+/** How high the alternatives stand that were chosen: of each request's list the first counts most. */
+function preference({ claims, allocations }: ClaimPlan): number {
+  let sum = 0
+  for (const { metadata, spec } of claims) {
+    const chosen = new Set(allocations.get(metadata.uid)?.devices.results?.map(({ request }) => request))
+    for (const { name: request, firstAvailable = [] } of spec.devices.requests ?? []) {
+      const rank = firstAvailable.findIndex((one) => chosen.has(`${request}/${one.name}`))
+      if (rank !== -1) sum += maxAlternatives - rank
+    }
+  }
+  return sum
+}
+const maxAlternatives = 8
+
 function pluginOf(claims: Claims, writer: ClaimWriter): Plugin {
   /** Of the pod of this cycle. */
   let wishes: Wishes | undefined
+  /** What Filter found for the nodes that it let pass, by their slot. */
+  const found = new Map<number, ClaimPlan>()
   return {
     name,
     preEnqueue: (pod) => ((pod.pod.spec.resourceClaims ?? []).length > 0 ? claims.gate(pod) : undefined),
     preFilter({ pod }) {
       wishes = undefined
-      const found = claims.wishesOf(pod)
-      if (found === undefined) return 'skip'
-      if ('code' in found) return found
-      wishes = found
+      found.clear()
+      const wanted = claims.wishesOf(pod)
+      if (wanted === undefined) return 'skip'
+      if ('code' in wanted) return wanted
+      wishes = wanted
       return undefined
     },
     filter({ pod }, node) {
       if (wishes === undefined) return undefined
       const plan = claims.plan(wishes, pod, node)
-      return 'code' in plan ? plan : undefined
+      if ('code' in plan) return plan
+      found.set(node.slot, plan)
+      return undefined
     },
+    preScore: () => (wishes?.claims.some(hasAlternatives) === true ? undefined : 'skip'),
+    /** Among nodes with other devices those win whose devices stand higher in the lists of alternatives (KEP-4816). */
+    score(_cycle, node) {
+      const plan = found.get(node.slot)
+      return plan === undefined ? 0 : preference(plan)
+    },
+    normalize: (_cycle, scores) => normalizeLinear(scores, { reverse: false }),
     /** Devices that were given on a node where the pod cannot be are taken back where nobody else uses them. */
     postFilter({ pod }, verdicts) {
       if (wishes === undefined || !verdicts.plugins.has(name)) return undefined
