@@ -1,10 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { basename, join } from 'node:path'
+import { afterAll, afterEach, beforeEach, expect, it } from 'vitest'
 import { silentLog } from '../../ports/log.ts'
-import { deleteLease, listLeases, listRecords } from '../cri/containerd-messages.ts'
+import { deleteLease, listLeases, listSandboxRecords } from '../cri/containerd-messages.ts'
+import { mountsBelow } from '../mounts.ts'
+import { createShell } from '../shell.ts'
 import { type GrpcServer, serveGrpc, serves } from '../wire/grpc-server.ts'
 import { type DebrisSweeper, sweepDebris } from './debris.ts'
 import { argumentsOf, startOf } from './processes.ts'
@@ -15,12 +17,17 @@ let socket: string
 let server: GrpcServer
 let debris: DebrisSweeper
 let deleted: string[]
+/** Beside "known", which says nothing of itself. */
+let records: { readonly id: string; readonly spec?: object; readonly extensions?: readonly object[] }[]
+const shell = createShell()
 const shims: ChildProcess[] = []
+afterAll(() => shell.close())
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'cox-debris-'))
   socket = join(dataDir, 'c.sock')
   deleted = []
+  records = []
   const at = (seconds: number) => ({ seconds: startedAtMs / 1000 + seconds, nanos: 500_000_000 })
   const forget = serves(deleteLease, (request) => {
     deleted.push((request as { readonly id: string }).id)
@@ -29,7 +36,7 @@ beforeEach(async () => {
   server = await serveGrpc(
     socket,
     new Map([
-      serves(listRecords, () => Promise.resolve({ containers: [{ id: 'known' }] })),
+      serves(listSandboxRecords, () => Promise.resolve({ containers: [{ id: 'known' }, ...records] })),
       serves(listLeases, () =>
         Promise.resolve({
           leases: [
@@ -43,9 +50,10 @@ beforeEach(async () => {
   )
   debris = sweepDebris({
     instance: { dataDir, containerdSocket: socket },
-    shell: { run: () => Promise.reject(new Error('nothing is mounted here')) },
+    shell,
     log: silentLog,
     startedAtMs: () => startedAtMs,
+    unnamedMs: 200,
   })
 })
 afterEach(async () => {
@@ -86,6 +94,35 @@ it.runIf(process.platform === 'linux')('gives back what was half deleted when it
   expect(await debris.sweep()).toContain('half deleted container known')
   expect(existsSync(join(state, 'oci', 'k8s.io', 'known', 'status'))).toBe(true)
 })
+it.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
+  'takes away a network namespace that has been in no record for a while',
+  async () => {
+    const folder = join(dataDir, 'containerd', 'state', 'io.containerd.grpc.v1.cri', 'netns')
+    mkdirSync(folder, { recursive: true })
+    const names = ['cni-0a', 'cni-0b', 'cni-0c', 'cni-0d']
+    const mounted = () => mountsBelow(folder).map(({ target }) => basename(target))
+    try {
+      for (const name of names) {
+        writeFileSync(join(folder, name), '')
+        execFileSync('mount', ['--bind', '/proc/self/ns/net', join(folder, name)])
+      }
+      const says = (text: string) => ({ value: Buffer.from(text) })
+      records = [
+        { id: 'a', spec: says(`{"path":"${folder}/cni-0a"}`) },
+        { id: 'b', extensions: [{ key: 'metadata', value: says(`{"NetNSPath":"${folder}/cni-0b"}`) }] },
+      ]
+      expect(await debris.sweep()).toEqual(['lease old'])
+      const seenMs = performance.now()
+      records.push({ id: 'c', spec: says(`{"path":"${folder}/cni-0c"}`) })
+      await expect.poll(() => debris.sweep(), { timeout: 60_000 }).toEqual(['lease old', 'network namespace cni-0d'])
+      expect(performance.now() - seenMs).toBeGreaterThan(150)
+      expect(mounted().sort()).toEqual(['cni-0a', 'cni-0b', 'cni-0c'])
+      expect(existsSync(join(folder, 'cni-0d'))).toBe(false)
+    } finally {
+      for (const name of mounted()) execFileSync('umount', ['-l', join(folder, name)])
+    }
+  },
+)
 it.runIf(process.platform === 'linux')('knows when a process was started', async () => {
   const before = Date.now()
   const { pid = 0 } = await shimOf('known')

@@ -1,11 +1,12 @@
 // What a containerd of our own leaves behind when it, a shim or its caller is killed in the middle of a call, and what it
-// would keep until it is started anew, or for a day: shims and bundles of containers that it no longer knows, and leases
-// that a dead containerd held on snapshots. A container's record is made before its shim and bundle and goes after them:
-// what was seen before the records were listed and has none is nobody's.
+// would keep until it is started anew, or for ever: shims and bundles of containers that it no longer knows, network
+// namespaces that it had not written down yet, and leases that a dead containerd held on snapshots. A container's record is
+// made before its shim and bundle and goes after them: what was seen before the records were listed and has none is nobody's.
+// A namespace is made before it is written down: it is nobody's when it has been in no record for a while.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Log } from '../../ports/log.ts'
-import { deleteLease, listLeases, listRecords } from '../cri/containerd-messages.ts'
+import { deleteLease, listLeases, listRecords, listSandboxRecords } from '../cri/containerd-messages.ts'
 import type { Instance } from '../instance.ts'
 import { mountsBelow } from '../mounts.ts'
 import type { Shell } from '../shell.ts'
@@ -24,6 +25,8 @@ export interface DebrisOptions {
   readonly log: Log
   /** When the containerd that runs now was started, milliseconds since 1970. */
   readonly startedAtMs: () => number
+  /** How long a network namespace may be in no record; default: a minute, which no sandbox takes to start. */
+  readonly unnamedMs?: number
 }
 export interface DebrisSweeper {
   /** Something was removed or broke: look soon. */
@@ -47,7 +50,13 @@ export function sweepDebris(options: DebrisOptions): DebrisSweeper {
     for (const id of lost) giveEndedState(state, id)
     return lost.map((id) => `half deleted container ${id}`)
   }
-  const sweep = async () => [...(await clearAway(options, client)), ...giveStates()]
+  /** Network namespaces that were in no record: since when. */
+  const unnamed = new Map<string, number>()
+  const sweep = async () => [
+    ...(await clearAway(options, client)),
+    ...(await clearNamespaces(options, client, unnamed)),
+    ...giveStates(),
+  ]
   /** Boundary: what cannot be cleared away now is looked at another time. */
   const attempt = async () => {
     try {
@@ -109,6 +118,39 @@ async function clearAway(
       if (!isGrpcError(error, 'NotFound')) throw error
     }
     cleared.push(`lease ${id}`)
+  }
+  return cleared
+}
+async function clearNamespaces(
+  { instance, shell, unnamedMs = 60_000 }: DebrisOptions,
+  client: GrpcClient,
+  unnamed: Map<string, number>,
+): Promise<readonly string[]> {
+  const folder = join(instance.dataDir, 'containerd', 'state', 'io.containerd.grpc.v1.cri', 'netns')
+  const mounted = mountsBelow(folder).map(({ target }) => target)
+  const filters = ['labels."io.cri-containerd.kind"==sandbox']
+  const { containers } =
+    mounted.length === 0 ? { containers: [] } : await client.call(listSandboxRecords, { filters }, call)
+  const parts = containers.flatMap(({ spec, extensions }) => [spec, ...extensions.map(({ value }) => value)])
+  const named = new Set(
+    parts.flatMap(
+      (part) =>
+        Buffer.from(part?.value ?? [])
+          .toString('latin1')
+          .match(/cni-[0-9a-f-]+/g) ?? [],
+    ),
+  )
+  const nobodys = mounted.filter((target) => !named.has(basename(target)))
+  for (const target of unnamed.keys()) if (!nobodys.includes(target)) unnamed.delete(target)
+  const cleared: string[] = []
+  for (const target of nobodys) {
+    const sinceMs = unnamed.get(target) ?? performance.now()
+    unnamed.set(target, sinceMs)
+    if (performance.now() - sinceMs < unnamedMs) continue
+    await shell.run('umount', ['-l', target])
+    rmSync(target, { force: true })
+    unnamed.delete(target)
+    cleared.push(`network namespace ${basename(target)}`)
   }
   return cleared
 }

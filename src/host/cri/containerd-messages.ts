@@ -35,6 +35,22 @@ export const listRecords = method({
   request: message({ filters: strings(1) }),
   response: message({ containers: list(1, message({ id: string(1) })) }),
 })
+const any = message({ value: bytes(2) })
+/** The same with what says where a sandbox's network namespace is: its specification, and CRI's own words. */
+export const listSandboxRecords = method({
+  path: listRecords.path,
+  request: listRecords.request,
+  response: message({
+    containers: list(
+      1,
+      message({
+        id: string(1),
+        spec: nested(5, any),
+        extensions: list(10, message({ key: string(1), value: nested(2, any) })),
+      }),
+    ),
+  }),
+})
 const timestamp = message({ seconds: int(1), nanos: int(2) })
 export const listLeases = method({
   path: '/containerd.services.leases.v1.Leases/List',
