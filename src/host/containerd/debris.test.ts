@@ -17,6 +17,8 @@ let socket: string
 let server: GrpcServer
 let debris: DebrisSweeper
 let deleted: string[]
+/** How often containerd was asked. */
+let looked: number
 /** Beside "known", which says nothing of itself. */
 let records: { readonly id: string; readonly spec?: object; readonly extensions?: readonly object[] }[]
 const shell = createShell()
@@ -29,6 +31,7 @@ beforeEach(async () => {
   deleted = []
   records = []
   const at = (seconds: number) => ({ seconds: startedAtMs / 1000 + seconds, nanos: 500_000_000 })
+  looked = 0
   const forget = serves(deleteLease, (request) => {
     deleted.push((request as { readonly id: string }).id)
     return Promise.resolve({})
@@ -37,14 +40,15 @@ beforeEach(async () => {
     socket,
     new Map([
       serves(listSandboxRecords, () => Promise.resolve({ containers: [{ id: 'known' }, ...records] })),
-      serves(listLeases, () =>
-        Promise.resolve({
+      serves(listLeases, () => {
+        looked++
+        return Promise.resolve({
           leases: [
             { id: 'old', createdAt: at(-1) },
             { id: 'in-use', createdAt: at(0) },
           ],
-        }),
-      ),
+        })
+      }),
       forget,
     ]),
   )
@@ -54,6 +58,7 @@ beforeEach(async () => {
     log: silentLog,
     startedAtMs: () => startedAtMs,
     unnamedMs: 200,
+    delaysMs: [100],
   })
 })
 afterEach(async () => {
@@ -123,6 +128,11 @@ it.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
     }
   },
 )
+it.runIf(process.platform === 'linux')('looks once more for a reason that comes while it waits', async () => {
+  debris.soon()
+  debris.soon()
+  await expect.poll(() => looked, { timeout: 10_000 }).toBe(2)
+})
 it.runIf(process.platform === 'linux')('knows when a process was started', async () => {
   const before = Date.now()
   const { pid = 0 } = await shimOf('known')

@@ -16,7 +16,7 @@ import { shimsOf } from './containerd.ts'
 import { giveEndedState, withoutState } from './lost-state.ts'
 
 /** How long after a reason to look: once soon, once when containerd itself has given up. */
-const delaysMs = [10_000, 75_000]
+const usualDelaysMs = [10_000, 75_000]
 const call = { metadata: { 'containerd-namespace': 'k8s.io' }, timeoutMs: 30_000 }
 
 export interface DebrisOptions {
@@ -27,6 +27,8 @@ export interface DebrisOptions {
   readonly startedAtMs: () => number
   /** How long a network namespace may be in no record; default: a minute, which no sandbox takes to start. */
   readonly unnamedMs?: number
+  /** How long after each reason it is looked. */
+  readonly delaysMs?: readonly number[]
 }
 export interface DebrisSweeper {
   /** Something was removed or broke: look soon. */
@@ -37,9 +39,11 @@ export interface DebrisSweeper {
 }
 
 export function sweepDebris(options: DebrisOptions): DebrisSweeper {
-  const { instance, log } = options
+  const { instance, log, delaysMs = usualDelaysMs } = options
   const client = createGrpcClient(`unix://${instance.containerdSocket}`)
   const timers = new Map<number, NodeJS.Timeout>()
+  /** Delays that ran when there was another reason: they are waited for once more. */
+  const again = new Set<number>()
   /** Without a state of crun's when we looked last. For a moment that is so of every container that is being deleted. */
   let suspects: readonly string[] = []
   const giveStates = (): readonly string[] => {
@@ -66,16 +70,20 @@ export function sweepDebris(options: DebrisOptions): DebrisSweeper {
       log.info('what containerd may have left behind was not cleared away', { error: String(error) })
     }
   }
+  const arm = (delayMs: number) => {
+    const timer = setTimeout(() => {
+      timers.delete(delayMs)
+      if (again.delete(delayMs)) arm(delayMs)
+      void attempt()
+    }, delayMs)
+    timers.set(delayMs, timer.unref())
+  }
   return {
     sweep,
     soon() {
       for (const delayMs of delaysMs) {
-        if (timers.has(delayMs)) continue
-        const timer = setTimeout(() => {
-          timers.delete(delayMs)
-          void attempt()
-        }, delayMs)
-        timers.set(delayMs, timer.unref())
+        if (timers.has(delayMs)) again.add(delayMs)
+        else arm(delayMs)
       }
     },
     close() {
