@@ -257,8 +257,9 @@ describe.runIf(able).concurrent('the finer print of a pod', () => {
     await k.apply(podOf('shaped', { c: '' }).replace('labels:', `${annotations}, labels:`))
     await k.ready('shaped')
     const disciplines = execFileSync('tc', ['qdisc', 'show'], { encoding: 'utf8' })
-    expect(disciplines).toMatch(/tbf .* rate 11Mbit/)
-    expect(disciplines).toMatch(/tbf .* rate 13Mbit/)
+    // From the first byte on: the bucket holds a tenth of a second.
+    expect(disciplines).toMatch(/tbf .* rate 11Mbit burst 13\d\d\d\db lat 25ms/)
+    expect(disciplines).toMatch(/tbf .* rate 13Mbit burst 16\d\d\d\db lat 25ms/)
     const bad = podOf('unshaped', { c: '' }).replace(
       'labels:',
       'annotations: {kubernetes.io/ingress-bandwidth: much}, labels:',

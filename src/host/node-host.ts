@@ -11,6 +11,7 @@ import {
   type NodeHost,
   type NodeUsage,
 } from '../ports/node-host.ts'
+import { limitBursts } from './traffic-shaping.ts'
 
 export interface NodeHostOptions {
   readonly cgroups: Cgroups
@@ -34,6 +35,7 @@ export function createNodeHost(options: NodeHostOptions): NodeHost {
         throw error
       }
     },
+    limitBursts,
     async sysctl(name) {
       const path = sysctlPath(name)
       return existsSync(path) ? (await fs.readFile(path, 'utf8')).trim() : undefined

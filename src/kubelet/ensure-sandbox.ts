@@ -2,7 +2,7 @@
 import type { SandboxConfig } from '../ports/container-runtime.ts'
 import type { KubeletContext } from './context.ts'
 import { podDns } from './dns-config.ts'
-import { bandwidthComplaint, podLogDirectory, sandboxConfig, sandboxHostname } from './sandbox.ts'
+import { bandwidthComplaint, isShaped, podLogDirectory, sandboxConfig, sandboxHostname } from './sandbox.ts'
 import { podCgroup, podCgroupResources } from './resources.ts'
 import { isHostNetwork, type Pod } from './types.ts'
 import { userNamespaceOf } from './user-namespaces.ts'
@@ -37,6 +37,16 @@ export function podSandboxConfig(
 const handlerFeatures = ({ runtimeFeatures }: KubeletContext, handler: string) =>
   runtimeFeatures.handlers.find(({ name }) => name === handler)
 
+/** Boundary: a pod that is shaped with too large a burst runs all the same. */
+async function limitBursts({ runtime, host, log }: KubeletContext, id: string): Promise<void> {
+  try {
+    const pid = await runtime.sandboxPid(id)
+    if (pid !== undefined) await host.limitBursts(pid)
+  } catch (error) {
+    log.warn('cannot limit the bursts of a pod that is shaped', { sandbox: id, error: String(error) })
+  }
+}
+
 /** Boundary: what the runtime refuses becomes the answer. */
 export async function createSandbox(context: KubeletContext, pod: Pod, attempt: number): Promise<SandboxResult> {
   const { runtime, view, host, disk, config: settings } = context
@@ -58,6 +68,7 @@ export async function createSandbox(context: KubeletContext, pod: Pod, attempt: 
       disk.mkdir(podLogDirectory(settings.podLogsDirectory, pod)),
     ])
     const id = await runtime.runPodSandbox(made.config, handler)
+    if (isShaped(pod)) await limitBursts(context, id)
     await view.lookAtSandbox(id)
     return { ok: true, id }
   } catch (error) {

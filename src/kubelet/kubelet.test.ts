@@ -280,6 +280,21 @@ describe('a pod', () => {
   })
 })
 
+it('lets the traffic of a pod with bandwidth annotations go no faster from the start, and of no other', async () => {
+  const shaped = { annotations: { 'kubernetes.io/egress-bandwidth': '10M' } }
+  await node.create('plain', {})
+  await node.create('of-host', { hostNetwork: true }, shaped)
+  await node.advance()
+  expect(node.host.limited).toEqual([])
+  await node.create('shaped', {}, shaped)
+  await node.advance()
+  expect(node.host.limited).toEqual([4711])
+  node.host.limitBursts = () => Promise.reject(new Error('tc is not installed'))
+  await node.create('unlimited', {}, shaped)
+  await node.advance()
+  expect((await node.pod('unlimited')).status.phase).toBe('Running')
+})
+
 describe('an in-place resize', () => {
   const container = { name: 'c', image: 'img:1', resources: { requests: { cpu: '100m' }, limits: { cpu: '200m' } } }
   const resize = (cpu: string) =>

@@ -37,6 +37,11 @@ export function portMappings(pod: Pod): readonly PortMapping[] {
   return mappings
 }
 
+/** Whether the pod's traffic is to be shaped (https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/network-plugins/). */
+export const isShaped = (pod: Pod): boolean =>
+  !isHostNetwork(pod) &&
+  ['ingress', 'egress'].some((way) => pod.metadata.annotations?.[`kubernetes.io/${way}-bandwidth`] !== undefined)
+
 /**
  * What is wrong with the pod's bandwidth annotations. The runtime reads them again when it takes the network away: a
  * sandbox made with a text that is no rate could never be stopped.

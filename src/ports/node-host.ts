@@ -114,6 +114,9 @@ export interface NodeHost {
   readonly cgroups: Cgroups
   /** Counters of the interfaces that the process sees (any process of a pod); undefined when it is gone. */
   networkUsage(pid: number): Promise<readonly InterfaceUsage[] | undefined>
+  /** Lets the traffic of the pod that a process is in go no faster than it is shaped to, from its first byte on. Rejects where
+   * that cannot be set. */
+  limitBursts(pid: number): Promise<void>
   /** Value of a kernel setting ('net.ipv4.ip_forward'), undefined when the kernel has none. */
   sysctl(name: string): Promise<string | undefined>
   setSysctl(name: string, value: string): Promise<void>

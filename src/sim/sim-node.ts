@@ -94,6 +94,7 @@ function simHost(world: SimWorld, facts: MachineFacts, runtime: SimRuntime): Nod
     },
     cgroups: simCgroups(world, runtime),
     networkUsage: () => Promise.resolve(undefined),
+    limitBursts: () => Promise.resolve(),
     sysctl: (name) => Promise.resolve(sysctls.get(name)),
     async setSysctl(name, value) {
       sysctls.set(name, value)

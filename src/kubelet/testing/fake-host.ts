@@ -7,6 +7,8 @@ export interface FakeHost extends NodeHost {
   readonly paths: Set<string>
   /** What groups of the machine were limited to. */
   readonly limits: Map<string, CgroupResources>
+  /** Processes whose pods' traffic was limited from the first byte on. */
+  readonly limited: number[]
   /** What usage() answers. */
   load: NodeUsage
   /** What networkUsage() answers of a fake sandbox's process. */
@@ -20,6 +22,7 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
   const host: FakeHost = {
     paths,
     limits: new Map(),
+    limited: [],
     facts: () =>
       Promise.resolve({
         hostname: 'host',
@@ -70,6 +73,7 @@ export function fakeHost(machine: Partial<MachineFacts> = {}): FakeHost {
     },
     podInterfaces: undefined,
     networkUsage: (pid) => Promise.resolve(pid === 4711 ? host.podInterfaces : undefined),
+    limitBursts: (pid) => Promise.resolve(void host.limited.push(pid)),
     sysctl: () => Promise.resolve(undefined),
     setSysctl: () => Promise.resolve(),
     watchSystemOom(onKill) {
