@@ -81,6 +81,19 @@ describe('cron job', () => {
     await cluster.advance(5 * minute)
     expect(await cluster.all(jobs)).toEqual([])
   })
+  it('says when it missed more than a hundred times, and runs the latest', async () => {
+    await start(() => done)
+    await create({ suspend: true })
+    await cluster.advance(120 * minute)
+    await cluster.client.resource(cronJobs).patch('c', 'default', 'merge', { spec: { suspend: false } })
+    await cluster.advance(1000)
+    expect(await cluster.eventsOf('c')).toContain(
+      'TooManyMissedTimes: too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew',
+    )
+    expect((await cluster.all(jobs)).map(({ metadata }) => metadata.name)).toEqual([
+      `c-${Date.UTC(2026, 0, 1, 2, 0) / minute}`,
+    ])
+  })
   it('runs by the night of its time zone', async () => {
     await start(() => done)
     await create({ schedule: '0 3 * * *', timeZone: 'Europe/Berlin' })

@@ -103,6 +103,34 @@ describe('deployment', () => {
       'ScalingReplicaSet: Scaled down replica set S from 5 to 0',
     ])
   })
+  it('what is added in the middle of a rollout is shared out in proportion', async () => {
+    await start((pod) => pod.spec.containers[0]?.image !== 'bad:1')
+    const rollingUpdate = { maxSurge: 3, maxUnavailable: 2 }
+    await create({ replicas: 10, strategy: { type: 'RollingUpdate', rollingUpdate } as never })
+    await cluster.advance()
+    await setImage('bad:1')
+    await cluster.advance(5000)
+    expect(await sizes()).toEqual({ 'a:1': 8, 'bad:1': 5 })
+    await patch({ replicas: 15 })
+    await cluster.advance(5000)
+    expect(await sizes()).toEqual({ 'a:1': 11, 'bad:1': 7 })
+  })
+  it('counts pods that are on their way out', async () => {
+    await start()
+    await create()
+    await cluster.advance()
+    const [pod] = await cluster.all(pods)
+    const name = pod?.metadata.name ?? ''
+    await cluster.client
+      .resource(pods)
+      .patch(name, 'default', 'merge', { metadata: { finalizers: ['example.com/held'] } })
+    await cluster.client.resource(pods).delete(name, 'default')
+    await cluster.advance(5000)
+    expect((await current()).status).toMatchObject({ replicas: 3, readyReplicas: 3, terminatingReplicas: 1 })
+    await cluster.client.resource(pods).patch(name, 'default', 'merge', { metadata: { finalizers: null } })
+    await cluster.advance(5000)
+    expect((await current()).status).toMatchObject({ replicas: 3, terminatingReplicas: 0 })
+  })
   it('recreate waits until the old pods are gone', async () => {
     await start()
     await create({ strategy: { type: 'Recreate' } })

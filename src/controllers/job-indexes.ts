@@ -1,4 +1,5 @@
-// Sets of completion indexes as Job statuses write them: "1,3-5,7", ascending, runs of three and more (and of two) joined.
+// Sets of completion indexes as Job statuses write them: "1,3-5,7,8", ascending, three or more in a row
+// joined.
 
 /** Indexes below `limit` that the text lists; what is no index is passed over. */
 export function parseIndexes(text: string | undefined, limit: number): ReadonlySet<number> {
@@ -22,7 +23,7 @@ export function formatIndexes(indexes: Iterable<number>): string {
     const from = sorted[i] ?? 0
     let to = from
     while (sorted[i + 1] === to + 1) to = sorted[++i] ?? to
-    parts.push(to === from ? String(from) : `${from}-${to}`)
+    parts.push(to === from ? String(from) : `${from}${to === from + 1 ? ',' : '-'}${to}`)
   }
   return parts.join(',')
 }

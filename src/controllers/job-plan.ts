@@ -91,6 +91,10 @@ function tally(job: Job, pods: readonly Pod[]): Tally {
   const failedIndexes = new Set(parseIndexes(status.failedIndexes, completions))
   const perIndex = spec.backoffLimitPerIndex
   const latest = perIndex === undefined ? undefined : latestFailedByIndex(job, pods)
+  // pods that go because the job ends have failed, their indexes have not
+  const ending = ['FailureTarget', 'SuccessCriteriaMet'].some(
+    (type) => findCondition(status.conditions, type)?.status === 'True',
+  )
   const release: Pod[] = []
   let failJobMessage: string | undefined
   for (const pod of pods) {
@@ -106,7 +110,7 @@ function tally(job: Job, pods: readonly Pod[]): Tally {
     } else if (hasFailed(job, pod)) {
       const verdict = pod.status.phase === 'Failed' ? judgeFailure(job, pod) : ({ action: 'Count' } as const)
       if (verdict.action === 'FailJob') failJobMessage ??= verdict.message
-      if (perIndex !== undefined && index !== undefined && valid && verdict.action !== 'Ignore') {
+      if (perIndex !== undefined && !ending && index !== undefined && valid && verdict.action !== 'Ignore') {
         const exhausted = verdict.action === 'FailIndex' || countAnnotation(pod, failureCountAnnotation) >= perIndex
         if (exhausted && !completed.has(index)) failedIndexes.add(index)
       }
@@ -118,7 +122,7 @@ function tally(job: Job, pods: readonly Pod[]): Tally {
         latest.get(index) === pod &&
         !failedIndexes.has(index) &&
         !completed.has(index)
-      if (!needed || job.metadata.deletionTimestamp !== undefined) release.push(pod)
+      if (!needed || ending || job.metadata.deletionTimestamp !== undefined) release.push(pod)
     } else if (job.metadata.deletionTimestamp !== undefined) release.push(pod)
   }
   const settled = {

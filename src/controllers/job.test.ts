@@ -165,6 +165,21 @@ describe('job', () => {
     expect(conditionsOf(job)).toEqual(['FailureTarget FailedIndexes', 'Failed FailedIndexes'])
     expect((await cluster.all(pods)).filter(isTracked)).toEqual([])
   })
+  it('more failed indexes than it may have end it at once', async () => {
+    await start((pod) => ((indexOf(pod) ?? 0) < 2 ? fails() : true))
+    await create({
+      completionMode: 'Indexed',
+      completions: 4,
+      parallelism: 4,
+      backoffLimitPerIndex: 0,
+      maxFailedIndexes: 1,
+    })
+    await cluster.advance(5000)
+    const job = await current()
+    expect(conditionsOf(job)).toEqual(['FailureTarget MaxFailedIndexesExceeded', 'Failed MaxFailedIndexesExceeded'])
+    expect(job.status).toMatchObject({ failedIndexes: '0,1', failed: 4 })
+    expect((await cluster.all(pods)).filter(isTracked)).toEqual([])
+  })
   it('success policy: a leader is enough', async () => {
     await start((pod) => (indexOf(pod) === 0 ? ok() : true))
     await create({
@@ -244,7 +259,7 @@ describe('indexes', () => {
     ['', []],
     ['0', [0]],
     ['0-2', [0, 1, 2]],
-    ['0,2-3,7', [0, 2, 3, 7]],
+    ['0,2,3,7-9', [0, 2, 3, 7, 8, 9]],
   ])('%s', (text, indexes) => {
     expect([...parseIndexes(text, 100)]).toEqual(indexes)
     expect(formatIndexes(indexes)).toBe(text)

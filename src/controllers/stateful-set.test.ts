@@ -201,6 +201,33 @@ describe('stateful set', () => {
         .map((c) => c.metadata.name),
     ).toEqual(['data-db-0'])
   })
+  it('whenDeleted Delete takes the claims along when the set goes, and only then', async () => {
+    await start()
+    await create({
+      volumeClaimTemplates: [claimTemplate] as never,
+      persistentVolumeClaimRetentionPolicy: { whenScaled: 'Retain', whenDeleted: 'Delete' },
+    })
+    await cluster.advance()
+    await patch({ replicas: 1 })
+    await cluster.advance(5000)
+    const alive = async () =>
+      (await cluster.all(persistentVolumeClaims)).filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    expect((await alive()).map(({ metadata }) => metadata.name)).toEqual(['data-db-0', 'data-db-1', 'data-db-2'])
+    await cluster.client.resource(statefulSets).delete('db', 'default')
+    await cluster.advance(5000)
+    expect(await alive()).toEqual([])
+  })
+  it('minReadySeconds: the next pod waits until the one before it is available', async () => {
+    await start()
+    await create({ minReadySeconds: 30 })
+    await cluster.advance(29_000)
+    expect(await names()).toEqual(['db-0'])
+    expect((await current()).status).toMatchObject({ readyReplicas: 1, availableReplicas: 0 })
+    await cluster.advance(3000)
+    expect(await names()).toEqual(['db-0', 'db-1'])
+    await cluster.advance(70_000)
+    expect((await current()).status).toMatchObject({ readyReplicas: 3, availableReplicas: 3 })
+  })
   it('replaces a failed pod under the same name', async () => {
     await start()
     await create()
