@@ -92,11 +92,12 @@ async function start(
   growHeapSlowly()
   const { dataDir, node } = options
   const instance = instanceOf(dataDir)
-  const resumed = hasEarlierRun(instance)
   const log = openLog(dataDir)
   await checkIngressPorts(node, log)
   const membership = await joinCluster(options, onProgress)
   const { caPem, file, server } = membership
+  // A machine that was shut down in order has left nothing that runs, and its pods wait for it.
+  const resumed = membership.kept || hasEarlierRun(instance)
   const credentials = () => file.read() ?? membership.first
   const servers = createServers(server, (url) => createHttpTransport({ url, ca: caPem, credentials }))
   undo.push(() => servers.close?.())
@@ -173,6 +174,8 @@ interface Membership {
   readonly caPem: string
   readonly file: CredentialFile
   readonly first: Credentials
+  /** From an earlier run. */
+  readonly kept: boolean
 }
 /** What an earlier run of this data directory has joined, or a new membership by token. */
 async function joinCluster(options: AgentOptions, onProgress: (text: string) => void): Promise<Membership> {
@@ -188,7 +191,7 @@ async function joinCluster(options: AgentOptions, onProgress: (text: string) => 
     const caPem = readFileSync(caFile, 'utf8')
     if (isUsable(kept, caPem, clock.now())) {
       mustBeNamed(kept, node.name, dataDir)
-      return { server, caPem, file, first: kept }
+      return { server, caPem, file, first: kept, kept: true }
     }
   }
   if (token === undefined)
@@ -211,7 +214,7 @@ async function joinCluster(options: AgentOptions, onProgress: (text: string) => 
     writeFileSync(caFile, caPem)
     writeFileSync(serverFile, `${server}\n`)
     file.write(first)
-    return { server, caPem, file, first }
+    return { server, caPem, file, first, kept: false }
   } catch (error) {
     if (error instanceof ApiError && error.code === 401)
       throw new CliError(`the server at ${server} does not take the token: "cox token create" makes a new one`)
