@@ -31,8 +31,17 @@ test('W8: follows the CPU that its pods use', async () => {
   expect((await eventsOf(sim, 'web')).join('\n')).toContain(
     'New size: 4; reason: cpu resource utilization (percentage of request) above target',
   )
+  // a lull that is shorter than the window changes nothing
+  load.cpuMillicores = 10
+  await sim.advance(40_000)
+  load.cpuMillicores = 90
+  await sim.advance(120_000)
+  expect(await size()).toBe(4)
+  const lullMs = sim.sim.clock.now()
   load.cpuMillicores = 10
   await sim.until(async () => (await size()) === 1)
+  // the window begins with the last look at busy pods, which may lie 15 s back
+  expect(sim.sim.clock.now() - lullMs).toBeGreaterThanOrEqual(45_000)
   const { status } = await sim.run(sim.client.resource(horizontalPodAutoscalers).get('web', 'default'))
   expect(status.conditions?.map(({ type, status: is }) => `${type} ${is}`)).toEqual([
     'AbleToScale True',
