@@ -52,10 +52,12 @@ spec:
       containers:
       - {name: c, image: busybox, imagePullPolicy: IfNotPresent, command: [sleep, '100000']}
 `
-/** An address of the load balancer pool that the third node answers for while there are three. */
+/** An address of the load balancer pool that the third node answers for while there are three. Of a range for documentation
+ * (RFC 5737) that no machine around has an address of: it would answer on the nodes' link too. */
 const balanced =
-  Array.from({ length: 60 }, (_, i) => `192.0.2.${i + 1}`).find((a) => announcerOf(a, ['n1', 'n2', 'n3']) === 'n3') ??
-  ''
+  Array.from({ length: 60 }, (_, i) => `198.51.100.${i + 1}`).find(
+    (a) => announcerOf(a, ['n1', 'n2', 'n3']) === 'n3',
+  ) ?? ''
 const balancer = `
 apiVersion: v1
 kind: Service
@@ -147,7 +149,7 @@ describe.runIf(able)('three nodes', () => {
     await nodes.ok(['apply', '-f', '-'], balancer)
     const holds = async (node: string) => (await nodes.shell(node, `ip -o address show to ${balanced}`)) !== ''
     await nodes.until('the third node answers for the address', () => holds('n3'))
-    await nodes.neighbour('ip route add 192.0.2.0/24 dev eth0')
+    await nodes.neighbour('ip route add 198.51.100.0/24 dev eth0')
     const dial = () =>
       nodes.neighbour(
         `timeout 2 bash -c 'exec 3<>/dev/tcp/${balanced}/80; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' 2>&1 || true`,
