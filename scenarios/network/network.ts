@@ -77,7 +77,7 @@ export async function eventually<T>(
 
 /** A line of shell on the node; what it prints, or its error. */
 export function onNode(line: string): string {
-  const { stdout, stderr } = spawnSync('bash', ['-c', line], { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', line], { encoding: 'utf8' })
   return stdout.trim() === '' ? stderr.trim() : stdout.trim()
 }
 /** A line of shell in a pod; what it prints, and "exit N" where it fails. */

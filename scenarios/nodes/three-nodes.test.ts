@@ -150,9 +150,10 @@ describe.runIf(able)('three nodes', () => {
     const holds = async (node: string) => (await nodes.shell(node, `ip -o address show to ${balanced}`)) !== ''
     await nodes.until('the third node answers for the address', () => holds('n3'))
     await nodes.neighbour('ip route add 198.51.100.0/24 dev eth0')
+    // A bash whose input is a socket, as Node's pipes are, takes itself for a remote login and reads .bashrc.
     const dial = () =>
       nodes.neighbour(
-        `timeout 2 bash -c 'exec 3<>/dev/tcp/${balanced}/80; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' 2>&1 || true`,
+        `timeout 2 bash --norc -c 'exec 3<>/dev/tcp/${balanced}/80; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3' 2>&1 || true`,
       )
     await nodes.until('the client reaches the address', async () => /^n[123]$/m.test(await dial()))
     const link = async () => /lladdr (\S+)/.exec(await nodes.neighbour(`ip neigh show to ${balanced}`))?.[1]

@@ -61,7 +61,7 @@ describe.runIf(isRoot)('addresses on a link', () => {
   })
   /** Nobody listens there: a refusal shows that the packet has found the node. */
   const dial = (address: string) =>
-    sh(`ip netns exec ${neighbour} timeout 5 bash -c 'exec 3<>/dev/tcp/${address}/9' 2>&1 || true`)
+    sh(`ip netns exec ${neighbour} timeout 5 bash --norc -c 'exec 3<>/dev/tcp/${address}/9' 2>&1 || true`)
   it('are answered for by ARP and NDP while they are announced, and what was left behind goes', async () => {
     const own = ['10.96.0.10/32', '192.0.2.1/24', 'fd02::1/64']
     sh(`ip -n ${node} addr add 192.0.2.77/32 dev lo label lo:test`)

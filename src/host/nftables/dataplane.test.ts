@@ -79,7 +79,8 @@ describe.runIf(isRoot)('nftables dataplane', () => {
   /** What a connection from `from` to host:port answers, or the error code. */
   const dial = (from: string, host: string, port: number, timeoutSeconds = 20): string => {
     const script = `exec 3<>/dev/tcp/${host}/${port} && cat <&3`
-    const within = ['timeout', String(timeoutSeconds), 'bash', '-c', script]
+    // A bash whose input is a socket, as Node's pipes are, takes itself for a remote login and reads .bashrc.
+    const within = ['timeout', String(timeoutSeconds), 'bash', '--norc', '-c', script]
     const { stdout, stderr, status } = spawnSync('ip', ['netns', 'exec', from, ...within], { encoding: 'utf8' })
     if (status === 124) return 'TIMEOUT'
     return /Connection refused/.test(stderr) ? 'ECONNREFUSED' : stdout.trim() || stderr.trim()
