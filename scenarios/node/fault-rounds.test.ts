@@ -203,7 +203,10 @@ describe.runIf(able).each([
         const beganMs = Date.now()
         for (let i = 0; i < rounds && Date.now() - beganMs < budgetMs; i++) {
           const roundMs = Date.now()
-          const moment = await round(fault, firstSeed + i + faults.indexOf(fault) * 1000)
+          const seed = firstSeed + i + faults.indexOf(fault) * 1000
+          const moment = await round(fault, seed).catch((error: unknown) => {
+            throw new Error(`${String(error)}\n${told(cluster.dataDir, seed)}`, { cause: error })
+          })
           if (rounds > 1) console.log(`${fault} FAULT_SEED=${firstSeed + i} ${moment}: ${Date.now() - roundMs} ms`)
         }
         expect((await client.resource(namespaces).list()).items.length).toBeGreaterThan(3)
@@ -220,6 +223,13 @@ const readText = (path: string): string => {
     throw error
   }
 }
+/** What the node wrote of the pods of a round; its log goes with the cluster. */
+const told = (dataDir: string, seed: number): string =>
+  readText(join(dataDir, 'cox.log'))
+    .split('\n')
+    .filter((line) => line.includes(`-${seed}`))
+    .slice(-60)
+    .join('\n')
 const cgroupOf = (pid: number): string => readText(`/proc/${pid}/cgroup`)
 function coxOf(dataDir: string): number {
   const { pid } = JSON.parse(readFileSync(join(dataDir, 'cox.json'), 'utf8')) as { pid: number }
