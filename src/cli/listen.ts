@@ -41,7 +41,7 @@ export const localUrl = (listen: ListenAddress | undefined, port: number): strin
   return `https://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
 }
 
-const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
+export const isLoopback = (address: string) => address.startsWith('127.') || address === '::1'
 /** A socket that only programs of this machine reach, and no pod. */
 export const isOutOfSight = ({ address }: HttpServer): boolean => isLoopback(address)
 /** Where pods find the API: at the address that was asked for, else where it listens. A socket on the loopback device alone is

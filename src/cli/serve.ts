@@ -198,7 +198,9 @@ async function start(options: ServeOptions, onProgress: (text: string) => void, 
   const nodeName = node?.name ?? ''
   writeRunState(dataDir, { role, url, runtime, store: options.store, nodeName, startedAt: new Date().toISOString() })
   undo.push(() => removeRunState(dataDir))
-  const reachable = localUrl({ host: advertiseAddress, port: http.port }, http.port)
+  // Agents of this machine alone reach a socket on the loopback device; the pods' own one is nothing to them.
+  const joinAddress = podsReach(http.address, options.advertiseAddress, undefined, addresses)
+  const reachable = localUrl({ host: joinAddress, port: http.port }, http.port)
   const facts = {
     url: reachable,
     caPem: ports.identity.ca.certificatePem,

@@ -10,6 +10,7 @@ import { type Command, CliError, dataDirFlag, type Invocation, note, out } from 
 import { ask, connect } from '../connect.ts'
 import { dataDirOf, kubeconfigPath } from '../data-dir.ts'
 import { joiningGroup } from '../join-objects.ts'
+import { isLoopback } from '../listen.ts'
 
 interface TokenSecret {
   readonly metadata: { readonly name: string }
@@ -83,6 +84,10 @@ async function create(call: Invocation, transport: Transport, ttlMs: number): Pr
   await ask(transport, secretsPath, { method: 'POST', object, headers })
   const { url, caPem } = await clusterInfo(call, transport)
   out(`${id}.${secret}\n`)
+  if (isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')))
+    note(
+      'this API listens on the loopback device alone, where no other machine reaches it: --listen of "cox up" says where it does',
+    )
   note(
     `another machine joins with:\n  cox agent --server ${url} --token ${id}.${secret} --ca-hash ${authorityHash(caPem)}`,
   )
