@@ -63,11 +63,15 @@ export function openIdentity(options: IdentityOptions): HostIdentity {
   const proxyPair = () =>
     certificateIn(directory, frontProxyName, proxyAuthority, { commonName: frontProxyName }, {}, usages, now)
   let proxy = proxyPair()
+  let proxyCertificate = new X509Certificate(proxy.certificatePem)
   return {
     ca: certificateAuthority(authority),
     /** Asked for at every call to a server behind this one. */
     get frontProxy() {
-      if (!lasts(new X509Certificate(proxy.certificatePem), now(), renewBeforeMs)) proxy = proxyPair()
+      if (!lasts(proxyCertificate, now(), renewBeforeMs)) {
+        proxy = proxyPair()
+        proxyCertificate = new X509Certificate(proxy.certificatePem)
+      }
       return { caPem: proxyAuthority.certificatePem, commonName: frontProxyName, ...proxy }
     },
     tokens: tokenSigner(issuer, privateKeyIn(join(directory, 'sa.key'))),
